@@ -1,0 +1,80 @@
+"""Every error FedScale raises on purpose, as one tree.
+
+::
+
+    FedScaleError
+    ├── JobError             a job names something unknown or holds an impossible value
+    ├── MissingExtraError    an optional library is needed and not installed
+    ├── DataError            a dataset or a file of one cannot be read
+    ├── TraceError           a device or availability table cannot be read
+    ├── FetchError           a download failed or is not what it should be
+    ├── RunError             a run cannot start, go on or finish
+    │   ├── StalledError     no client will ever be available, or no attempt succeeds
+    │   ├── CheckpointError  a checkpoint is damaged or belongs to another job
+    │   └── WorkerError      worker processes cannot be kept alive
+    └── LogError             a log is damaged, or its arithmetic does not add up
+
+A message names the thing (file, row, field), the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FedScaleError(Exception):
+    """Base of all errors raised on purpose; the command line prints them without a traceback."""
+
+
+class JobError(FedScaleError):
+    """A job names something unknown or holds an impossible value."""
+
+
+class MissingExtraError(FedScaleError):
+    """An optional library is needed and not installed."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install 'fedscale[{extra}]'")
+
+
+class DataError(FedScaleError):
+    """A dataset or a file of one cannot be read."""
+
+
+class TraceError(FedScaleError):
+    """A device or availability table cannot be read."""
+
+
+class FetchError(FedScaleError):
+    """A download failed or is not what it should be."""
+
+
+class RunError(FedScaleError):
+    """A run cannot start, go on or finish."""
+
+
+class StalledError(RunError):
+    """No client will ever be available, or no attempt at a round succeeds."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint is damaged or belongs to another job."""
+
+
+class WorkerError(RunError):
+    """Worker processes cannot be kept alive."""
+
+
+class LogError(FedScaleError):
+    """A log is damaged, or its arithmetic does not add up."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the ``known`` names are nearest to ``name`` (three at most), for the end of a message."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
+    if not close:
+        return "nothing is known here"
+    quoted = ", ".join(repr(candidate) for candidate in close)
+    return f"did you mean {quoted}?" if len(known) > len(close) else f"known: {quoted}"

@@ -1,0 +1,306 @@
+"""The job: one frozen, validated, typed description of an experiment.
+
+A job is written in YAML or built in Python; both give the same object and the same digest. What only concerns the
+machine (number of workers, output folder) is not part of a job, since it must not change a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedscale import limits
+from fedscale.errors import JobError, nearest
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of a job; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Component(BaseModel):
+    """Something chosen by name from one of the tables, with its options beside the name.
+
+    ``{name: fedyogi, lr: 0.01}``; a bare ``fedyogi`` is the same without options. The options are checked against
+    what the named thing accepts before a run starts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys given beside ``name``."""
+        return dict(self.model_extra or {})
+
+
+class SplitConf(Section):
+    """How clients are divided (§3.1): shares of *clients*, and optionally a part held out within each client."""
+
+    train: Share = 0.8
+    validation: Share = 0.1
+    test: Share = 0.1
+    within_client: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of every training client's samples that is held out of training, for per-client accuracy."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> SplitConf:
+        total = self.train + self.validation + self.test
+        if not 0.999 <= total <= 1.001:
+            raise ValueError(f"the shares train + validation + test add up to {total:g}; they must add up to 1")
+        return self
+
+
+class DataConf(Component):
+    """A dataset of the catalogue by name (its options beside it), and how its clients are split."""
+
+    split: SplitConf = SplitConf()
+    min_samples: Annotated[int, Field(ge=1)] = 1
+    """Clients with fewer samples take no part."""
+    max_clients: Positive | None = None
+    """Keep only so many clients, drawn by the job's seed."""
+
+
+class DevicesConf(Section):
+    """Where device speeds and bandwidths come from (§3.2)."""
+
+    source: str = "builtin"
+    """``builtin`` (calibrated generator), ``csv``, ``fedscale`` (the published pickle) or ``none`` (switched off)."""
+    file: Path | None = None
+    assign: Literal["random", "in_order"] = "random"
+    """Which row a client gets: drawn by the job's seed, or row i for client i (repeating when rows run out)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        if value is False:  # YAML reads a bare `off` so
+            return {"source": "none"}
+        if isinstance(value, Mapping) and value.get("source") is False:
+            return {**value, "source": "none"}
+        return value
+
+
+class AvailabilityConf(DevicesConf):
+    """Where the slots come from in which a client may take part (§3.2); ``none`` means always online."""
+
+
+class LocalConf(Section):
+    """Training on a client. Defaults are Appendix A's for vision."""
+
+    steps: Positive | None = 20
+    """Local steps K; each step takes min(batch_size, client's samples) samples."""
+    epochs: Positive | None = None
+    """Passes over the client's samples, instead of ``steps``."""
+    batch_size: Positive = 32
+    lr: PositiveFloat = 0.04
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.98
+    """Factor by which the rate is multiplied every ``lr_decay_rounds`` rounds."""
+    lr_decay_rounds: Positive = 10
+    min_lr: NonNegative = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: NonNegative = 0.0
+    objective: Component = Component(name="plain")
+    """What is minimised beside the loss: ``plain``, or ``fedprox`` with ``mu``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_replace_steps(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("epochs") is not None and "steps" not in value:
+            return {**value, "steps": None}
+        return value
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> LocalConf:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, not both and not neither")
+        return self
+
+    def lr_at(self, version: int) -> float:
+        """Return the learning rate for training on ``version`` (Appendix A: × 0.98 every 10 rounds)."""
+        return max(self.lr * self.lr_decay ** (version // self.lr_decay_rounds), self.min_lr)
+
+
+class RoundsConf(Section):
+    """When a round starts, ends and counts (§5)."""
+
+    participants: Positive = 100
+    """Updates N that make a round."""
+    over_commitment: Annotated[float, Field(ge=1, le=100)] = 1.3
+    """ceil(over_commitment × N) clients are selected, the first N finishers count."""
+    deadline: PositiveFloat | None = None
+    """Virtual seconds after which a round ends with what it has."""
+    min_share: Share = 0.0
+    """Share of N that must complete (at least one client), else the round is abandoned."""
+    count: Positive = 100
+    """Rounds to commit."""
+    max_hours: PositiveFloat | None = None
+    """Virtual hours after which no further round starts."""
+
+
+class CostConf(Section):
+    """How a task is priced (§4.2)."""
+
+    compute_factor: PositiveFloat = 3.0
+    """Training cost of one sample in forward passes: forward plus backward, taken as twice forward."""
+    payload_bytes: Positive | None = None
+    """Bytes each way, instead of those of the model's serialized payload (to price a larger model than is trained)."""
+
+
+class EvaluateConf(Section):
+    """When and on whom the global model is tested."""
+
+    every: Positive = 5
+    """Rounds between evaluations; the last version is always evaluated."""
+    split: Literal["test", "validation", "held_out"] = "test"
+    """Test clients, validation clients, or the samples held out within training clients."""
+    max_clients: Positive | None = None
+    """Evaluate on so many clients at most, drawn once by the job's seed."""
+
+
+class Job(Section):
+    """One experiment, whole. ``Job(data="digits")`` is enough: everything else has a default."""
+
+    name: str = "job"
+    seed: int = 1
+    data: DataConf
+    model: Component | None = None
+    """``None`` takes the dataset's own."""
+    local: LocalConf = LocalConf()
+    server: Component = Component(name="fedavg")
+    selector: Component = Component(name="uniform")
+    rounds: RoundsConf = RoundsConf()
+    devices: DevicesConf = DevicesConf()
+    availability: AvailabilityConf = AvailabilityConf()
+    cost: CostConf = CostConf()
+    evaluate: EvaluateConf = EvaluateConf()
+    checkpoint_every: Positive = 5
+    """Rounds between checkpoints."""
+    plugins: tuple[Path, ...] = ()
+    """Python files with the user's own classes."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], source: str = "job") -> Job:
+        """Build a job from plain values.
+
+        Raises:
+            JobError: naming the key, the value and, for an unknown key, the nearest known ones.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise JobError("\n".join(f"{source}: {_explain(cls, detail)}" for detail in error.errors())) from None
+
+    @classmethod
+    def load(cls, path: Path, settings: Sequence[str] = ()) -> Job:
+        """Read a job from a YAML file and apply ``section.key=value`` settings; file paths in it are relative to it."""
+        try:
+            size = path.stat().st_size
+            text = path.read_text(encoding="utf-8") if size <= limits.JOB_FILE_BYTES else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise JobError(f"{path}: cannot be read: {error}") from None
+        if text is None:
+            raise JobError(f"{path}: {size} bytes, more than the {limits.JOB_FILE_BYTES} a job may have")
+        values = _read_yaml(text, str(path))
+        _resolve_paths(values, path.parent)
+        for setting in settings:
+            _apply(values, setting)
+        return cls.parse(values, str(path))
+
+    def with_settings(self, settings: Sequence[str]) -> Job:
+        """Return this job with ``section.key=value`` settings applied; values are read as YAML."""
+        values = self.model_dump(mode="json")
+        for setting in settings:
+            _apply(values, setting)
+        return Job.parse(values, "--set")
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits that differ whenever the experiment differs."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_yaml(self) -> str:
+        """Return the whole job, defaults included, as YAML that ``load`` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise JobError(f"{source}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise JobError(f"{source}: a job is a mapping of keys to values, not {type(values).__name__}")
+    return values
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    for section in ("devices", "availability"):
+        part = values.get(section)
+        if isinstance(part, dict) and isinstance(part.get("file"), str):
+            part["file"] = str(base / Path(part["file"]).expanduser())
+    if isinstance(values.get("plugins"), list):
+        values["plugins"] = [str(base / Path(str(item)).expanduser()) for item in values["plugins"]]
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, separator, text = setting.partition("=")
+    path = key.split(".")
+    if not separator or not all(path):
+        raise JobError(f"--set {setting!r}: write section.key=value, e.g. --set rounds.count=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise JobError(f"--set {setting!r}: the value is not valid YAML") from None
+    place = values
+    for part in path[:-1]:
+        inner = place.get(part)
+        if isinstance(inner, str):  # a component given by its bare name
+            inner = {"name": inner}
+        elif inner is None:
+            inner = {}
+        elif not isinstance(inner, dict):
+            raise JobError(f"--set {setting!r}: {part!r} holds a value, not a section")
+        place[part] = inner
+        place = inner
+    place[path[-1]] = value
+    if path[-1] == "epochs" and value is not None:
+        place["steps"] = None
+    if path[-1] == "steps" and value is not None:
+        place["epochs"] = None
+
+
+def _explain(model: type[BaseModel], detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"]) or "job"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {where!r}: {nearest(str(detail['loc'][-1]), _keys_at(model, detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{where!r} is required"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: {message} (got {detail['input']!r})"
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,47 @@
+"""Every limit in one place: sizes refused, queues bounded, waits ended.
+
+A refusal names the limit and the value it met.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+JOB_FILE_BYTES: Final = 1 << 20
+"""Largest job file that is read."""
+
+LOG_LINE_BYTES: Final = 1 << 28
+"""Longest line of a log that is read (an evaluation of millions of clients is one line)."""
+
+TRACE_FILE_BYTES: Final = 4 << 30
+"""Largest trace file that is read."""
+
+TRACE_ROWS: Final = 50_000_000
+"""Most devices or availability users that a table may hold."""
+
+DOWNLOAD_BYTES: Final = 1 << 30
+"""Largest file that ``fedscale data get`` fetches for the built-in sets."""
+
+ARCHIVE_MEMBER_BYTES: Final = 1 << 30
+"""Largest member that is read from an archive (guards against decompression bombs)."""
+
+DOWNLOAD_SECONDS: Final = 900
+"""Longest that one download may take."""
+
+TASK_SECONDS: Final = 900.0
+"""Longest that a worker may spend on one task (real time) before it is taken for hung."""
+
+WORKER_START_SECONDS: Final = 300.0
+"""Longest that a worker may take to load its model and data."""
+
+TASK_DEATHS: Final = 3
+"""Workers that may die on one task before the task is given up as failed."""
+
+ABANDONED_IN_A_ROW: Final = 100
+"""Attempts abandoned one after another before a run stops as stalled."""
+
+CHECKPOINTS_KEPT: Final = 2
+"""Newest checkpoints that a run directory keeps."""
+
+CHECKPOINT_HEADER_BYTES: Final = 64 << 20
+"""Largest header of a checkpoint that is read."""
