@@ -45,3 +45,6 @@ CHECKPOINTS_KEPT: Final = 2
 
 CHECKPOINT_HEADER_BYTES: Final = 64 << 20
 """Largest header of a checkpoint that is read."""
+
+CHECK_FINDINGS: Final = 1_000
+"""Most mistakes in a log that ``fedscale check`` names one by one."""

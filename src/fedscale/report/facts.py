@@ -1,0 +1,37 @@
+"""What the log's names mean: the fates of a task, the counters of the ledger, and how sums become metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from fedscale.rounds.events import Fate
+
+FATES: Final = tuple(fate.value for fate in Fate)
+"""How a task may end, exactly one of these."""
+
+SUM_OF: Final = {"accuracy": "correct", "perplexity": "loss"}
+"""The sum a metric is made from, where it is not called like the metric itself."""
+
+LOWER_IS_BETTER: Final = frozenset({"loss", "perplexity", "error", "mse", "mae", "wer"})
+"""Metrics that improve by falling."""
+
+
+def sum_of(metric: str) -> str:
+    """Return the name of the per-client sum that ``metric`` is made from."""
+    return SUM_OF.get(metric, metric)
+
+
+def ratio(metric: str, total: float, count: int) -> float:
+    """Return a metric from a sum and a count: Σ sum / Σ count, for perplexity exp of it; without samples, NaN."""
+    if not count:
+        return math.nan
+    mean = total / count
+    if metric != "perplexity":
+        return mean
+    return math.exp(mean) if mean < 700 else math.inf
+
+
+def reached(metric: str, value: float, target: float) -> bool:
+    """Say whether ``value`` is at least as good as ``target``."""
+    return value <= target if metric in LOWER_IS_BETTER else value >= target

@@ -1,0 +1,314 @@
+"""The replay behind ``fedscale check``: a state machine that accepts only what the lines before allow.
+
+It keeps the clock, the version, the ledger and the tasks of the one attempt that is open; nothing else grows. Where a
+line is wrong it is named, and the replay goes on from what the line says, so that one mistake does not hide the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fedscale import limits
+from fedscale.errors import LogError
+from fedscale.report.facts import FATES, ratio, sum_of
+from fedscale.report.log import FORMAT, Record
+from fedscale.units import Micros, to_micros, to_seconds
+
+_BETWEEN_ATTEMPTS: Final = frozenset({"jump", "select", "evaluate", "end"})
+_FOLLOWERS: Final = {
+    "": frozenset({"job"}),
+    "job": frozenset({"population"}),
+    "population": _BETWEEN_ATTEMPTS,
+    "jump": _BETWEEN_ATTEMPTS,
+    "select": frozenset({"task"}),
+    "task": frozenset({"task", "commit", "abandon"}),
+    "commit": _BETWEEN_ATTEMPTS,
+    "abandon": _BETWEEN_ATTEMPTS,
+    "evaluate": _BETWEEN_ATTEMPTS,
+    "end": frozenset[str](),
+}
+"""Which kinds of line may follow which."""
+
+_SECONDS: Final = frozenset({"useful_seconds", "wasted_seconds"})
+
+
+@dataclass
+class _Attempt:
+    """The attempt that is open: what its ``select`` promised and what its ``task`` lines added up to so far."""
+
+    number: int
+    version: int
+    start: Micros
+    remaining: dict[int, int]
+    """Task to client, in task order, of the tasks that have no line yet."""
+    fates: Counter[str] = field(default_factory=Counter)
+    last_end: Micros = 0
+    weight: float = 0.0
+    weighted_loss: float = 0.0
+
+
+class Replay:
+    """The state between two lines; ``take`` moves it on by one."""
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.last = ""
+        self._findings: list[str] = []
+        self._more = 0
+        self._line = 0
+        self._clock: Micros = 0
+        self._version = 0
+        self._attempts = 0
+        self._abandoned = 0
+        self._next_task = 0
+        self._payload = {"bytes_down": 0, "bytes_up": 0}
+        self._evaluated: dict[str, int] = {}
+        self._ledger = _empty_ledger()
+        self._open = _Attempt(0, 0, 0, {})
+        self._steps: dict[str, Callable[[Record], None]] = {
+            "job": self._job,
+            "population": self._population,
+            "jump": self._jump,
+            "select": self._select,
+            "task": self._task,
+            "commit": self._commit,
+            "abandon": self._abandon,
+            "evaluate": self._evaluate,
+            "end": self._end,
+        }
+
+    def take(self, number: int, record: Record | None, problem: str) -> None:
+        """Go on by one line."""
+        self._line = number
+        if problem:
+            self._find(problem)
+        if record is None:
+            return
+        kind = record["kind"]
+        if kind not in self._steps:
+            self._find(f"unknown kind {kind!r}")
+            return
+        if kind not in _FOLLOWERS[self.last]:
+            self._find(f"{kind!r} cannot follow {self.last or 'the beginning'!r}")
+        self.last = kind
+        try:
+            self._steps[kind](record)
+        except LogError as error:
+            self._find(f"{kind}: {error}")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            self._find(f"{kind}: a field is missing or is of the wrong type ({type(error).__name__}: {error})")
+
+    def report(self) -> list[str]:
+        """Return the findings."""
+        more = [f"and {self._more} more findings"] if self._more else []
+        return self._findings + more
+
+    def _find(self, what: str) -> None:
+        if len(self._findings) < limits.CHECK_FINDINGS:
+            self._findings.append(f"line {self._line}: {what}")
+        else:
+            self._more += 1
+
+    def _expect(self, name: str, found: object, expected: object) -> None:
+        if found != expected or isinstance(found, bool):
+            self._find(f"{name} is {found!r}, expected {expected!r}")
+
+    def _expect_time(self, record: Record, name: str, expected: Micros) -> Micros:
+        found = _micros(record, name)
+        if found != expected:
+            self._find(f"{name} is {record[name]!r} s, expected {to_seconds(expected)!r} s")
+        return found
+
+    def _job(self, record: Record) -> None:
+        self._expect("format", record["format"], FORMAT)
+        text = json.dumps(record["job"], sort_keys=True, separators=(",", ":"))
+        self._expect("digest", record["digest"], hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
+
+    def _population(self, record: Record) -> None:
+        self._payload = {name: _count(record, name) for name in self._payload}
+        _count(record, "parameters")
+        clients, samples = record["clients"], record["samples"]
+        for split in clients:
+            if _count(samples, split) < _count(clients, split):
+                self._find(f"{clients[split]} {split} clients have only {samples[split]} samples")
+        self._evaluated = dict(clients)
+
+    def _jump(self, record: Record) -> None:
+        self._expect_time(record, "t", self._clock)
+        to = _micros(record, "to")
+        if to <= self._clock:
+            self._find(f"to is {record['to']!r}, not after t")
+        self._clock = max(self._clock, to)
+
+    def _select(self, record: Record) -> None:
+        start, tasks, clients = self._expect_time(record, "t", self._clock), record["tasks"], record["clients"]
+        self._attempts += 1
+        self._expect("attempt", record["attempt"], self._attempts)
+        self._expect("version", record["version"], self._version)
+        self._expect("tasks", tasks, list(range(self._next_task, self._next_task + len(tasks))))
+        self._expect("number of clients", len(clients), len(tasks))
+        most = min(_count(record, "online"), _count(record, "wanted"))
+        if not 1 <= len(tasks) <= most:
+            self._find(f"{len(tasks)} tasks of {record['wanted']} wanted with {record['online']} clients online")
+        if len(set(clients)) < len(clients):
+            self._find("a client was selected twice in one attempt")
+        for client in clients:
+            _count({"client": client}, "client")
+        self._next_task += len(tasks)
+        self._clock = max(self._clock, start)
+        self._open = _Attempt(self._attempts, self._version, start, dict(zip(tasks, clients, strict=False)))
+
+    def _task(self, record: Record) -> None:
+        attempt, task = self._open, record["task"]
+        self.tasks += 1
+        if task not in attempt.remaining:
+            self._find(f"task {task!r} was not selected in attempt {attempt.number}, or has a line already")
+        elif task != next(iter(attempt.remaining)):
+            self._find(f"task {task} is out of order")
+        self._expect("client", record["client"], attempt.remaining.pop(task, record["client"]))
+        self._expect("attempt", record["attempt"], attempt.number)
+        self._expect("version", record["version"], attempt.version)
+        _count(record, "samples")
+        seconds = self._task_time(record, attempt)
+        fate = record["fate"]
+        if fate not in FATES:
+            raise LogError(f"fate is {fate!r}, not one of {', '.join(FATES)}")
+        self._task_bytes(record, fate)
+        self._charge(record, fate, seconds)
+        attempt.fates[fate] += 1
+        if fate == "completed":
+            weight, loss = _real(record, "weight"), _real(record, "loss")
+            attempt.weight += weight
+            attempt.weighted_loss += weight * loss
+
+    def _task_time(self, record: Record, attempt: _Attempt) -> Micros:
+        start, end = self._expect_time(record, "start", attempt.start), _micros(record, "end")
+        phases = sum(_micros(record, phase) for phase in ("download", "compute", "upload"))
+        if phases != end - start:
+            self._find(
+                f"download + compute + upload is {to_seconds(phases)!r}, but end − start is {to_seconds(end - start)!r}"
+            )
+        attempt.last_end = max(attempt.last_end, end)
+        return phases
+
+    def _task_bytes(self, record: Record, fate: str) -> None:
+        for name, payload in self._payload.items():
+            size = _count(record, name)
+            if size > payload:
+                self._find(f"{name} is {size}, more than the payload of {payload}")
+            elif size < payload and fate == "completed":
+                self._find(f"{name} is {size}, but a completed task moved the whole payload of {payload}")
+        if record["bytes_down"] < self._payload["bytes_down"] and (record["compute"] or record["upload"]):
+            self._find(f"bytes_down is {record['bytes_down']}, but the download had ended")
+
+    def _charge(self, record: Record, fate: str, seconds: Micros) -> None:
+        ledger, done = self._ledger, fate == "completed"
+        ledger["selected"] += 1
+        ledger[fate] += 1
+        ledger["useful_seconds" if done else "wasted_seconds"] += seconds
+        for name in self._payload:
+            ledger[name] += record[name]
+            ledger[f"wasted_{name}"] += 0 if done else record[name]
+
+    def _commit(self, record: Record) -> None:
+        attempt = self._open
+        self._close(record, attempt.fates["completed"])
+        self._version += 1
+        self._expect("version", record["version"], self._version)
+        if not attempt.fates["completed"]:
+            self._find("a version was committed without any completed task")
+        mean = attempt.weighted_loss / attempt.weight if attempt.weight else _real(record, "loss")
+        self._close_to("loss", _real(record, "loss"), mean, "the weighted mean of its tasks")
+
+    def _abandon(self, record: Record) -> None:
+        finished = self._open.fates["cancelled"]  # what a round that fails had, it gives up
+        self._close(record, finished)
+        self._abandoned += 1
+        self._expect("version", record["version"], self._version)
+        if finished >= _count(record, "needed"):
+            self._find(f"abandoned with {finished} of {record['needed']} needed")
+        if self._open.fates["completed"]:
+            self._find("a task is completed, but its attempt was abandoned")
+
+    def _close(self, record: Record, completed: int) -> None:
+        attempt = self._open
+        if attempt.remaining:
+            self._find(f"tasks without a line: {', '.join(map(str, list(attempt.remaining)[:10]))}")
+        self._expect("attempt", record["attempt"], attempt.number)
+        self._expect("completed", record["completed"], completed)
+        self._clock = max(self._clock, self._expect_time(record, "t", attempt.last_end))
+        self._compare_ledger(record["ledger"])
+
+    def _evaluate(self, record: Record) -> None:
+        self._expect_time(record, "t", self._clock)
+        self._expect("version", record["version"], self._version)
+        clients, counts, sums = record["clients"], record["count"], record["sums"]
+        if len(set(clients)) != len(clients):
+            self._find("a client was evaluated twice")
+        if len(clients) > self._evaluated.get(record["split"], 0):
+            self._find(f"{len(clients)} clients evaluated, but {record['split']!r} has fewer")
+        for name, values in {"count": counts, **sums}.items():
+            self._expect(f"number of values of {name}", len(values), len(clients))
+        total = sum(counts)
+        for metric, value in record["metrics"].items():
+            if sum_of(metric) not in sums:
+                self._find(f"{metric}: there is no sum {sum_of(metric)!r} to make it from")
+                continue
+            mean = ratio(metric, math.fsum(sums[sum_of(metric)]), total)
+            self._close_to(metric, float(value), mean, "the ratio of the sums")
+
+    def _end(self, record: Record) -> None:
+        self._expect_time(record, "t", self._clock)
+        self._expect("version", record["version"], self._version)
+        self._expect("attempts", record["attempts"], self._attempts)
+        self._expect("abandoned", record["abandoned"], self._abandoned)
+        self._compare_ledger(record["ledger"])
+
+    def _close_to(self, name: str, found: float, expected: float, what: str) -> None:
+        if not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12):
+            self._find(f"{name} is {found!r}, but {what} is {expected!r}")
+
+    def _compare_ledger(self, ledger: dict[str, Any]) -> None:
+        """Compare, then go on from what the line says, so that later lines are judged by themselves."""
+        for name, total in self._ledger.items():
+            stated = _micros(ledger, name) if name in _SECONDS else _count(ledger, name)
+            if stated != total:
+                shown = to_seconds(total) if name in _SECONDS else total
+                self._find(f"ledger.{name} is {ledger[name]!r}, but the tasks so far add up to {shown!r}")
+            self._ledger[name] = stated
+        for name in ledger.keys() - self._ledger.keys():
+            self._find(f"ledger.{name} is not a counter of the ledger")
+
+
+def _empty_ledger() -> dict[str, int]:
+    """Return zero for every counter; seconds are counted in microseconds."""
+    moved = ("bytes_down", "bytes_up", "wasted_bytes_down", "wasted_bytes_up")
+    return dict.fromkeys(("selected", *FATES, "useful_seconds", "wasted_seconds", *moved), 0)
+
+
+def _count(record: Record, name: str) -> int:
+    value = record[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise LogError(f"{name} is {value!r}, not a whole number from 0")
+    return value
+
+
+def _real(record: Record, name: str) -> float:
+    value = record[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LogError(f"{name} is {value!r}, not a finite number")
+    return float(value)
+
+
+def _micros(record: Record, name: str) -> Micros:
+    seconds = _real(record, name)
+    micros = to_micros(seconds)
+    if micros < 0 or to_seconds(micros) != seconds:
+        raise LogError(f"{name} is {record[name]!r}, not a time of whole microseconds from 0")
+    return micros
