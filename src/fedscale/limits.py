@@ -19,6 +19,18 @@ TRACE_FILE_BYTES: Final = 4 << 30
 TRACE_ROWS: Final = 50_000_000
 """Most devices or availability users that a table may hold."""
 
+TRACE_WHOLE_BYTES: Final = 512 << 20
+"""Largest trace file that is read whole before it is understood (pickle, JSON)."""
+
+TRACE_PERIOD_SECONDS: Final = 3_155_760_000.0
+"""Longest period of a user's slots: 100 years, so that sums of times stay far from the end of int64."""
+
+DEVICE_MS_PER_SAMPLE: Final = (1e-6, 1e7)
+"""Fastest and slowest inference of one sample that a device may have, in milliseconds."""
+
+DEVICE_KBPS: Final = (1e-3, 1e9)
+"""Slowest and fastest link that a device may have, in kbit/s."""
+
 DOWNLOAD_BYTES: Final = 1 << 30
 """Largest file that ``fedscale data get`` fetches for the built-in sets."""
 
@@ -48,3 +60,9 @@ CHECKPOINT_HEADER_BYTES: Final = 64 << 20
 
 CHECK_FINDINGS: Final = 1_000
 """Most mistakes in a log that ``fedscale check`` names one by one."""
+
+RECORD_BATCH_BYTES: Final = 16 << 20
+"""Samples that are gathered into one record batch of a store; it bounds the memory of writing one."""
+
+SYNTHETIC_CLIENTS: Final = 50_000_000
+"""Most clients that a synthetic dataset may have."""

@@ -1,0 +1,1 @@
+"""Federated datasets: what one is, how it is stored, split and obtained."""

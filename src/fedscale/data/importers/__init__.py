@@ -1,0 +1,1 @@
+"""How each dataset of the catalogue is obtained: one file per dataset."""

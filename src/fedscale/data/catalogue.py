@@ -1,0 +1,59 @@
+"""The catalogue: datasets by name, and the cache in which they are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from fedscale import files
+from fedscale.data.entry import Entry
+from fedscale.data.federated import FederatedDataset
+from fedscale.data.store import is_store, open_store
+from fedscale.data.writer import FORMAT
+from fedscale.errors import DataError
+from fedscale.tables import Table
+
+DATASETS: Final[Table[Entry]] = Table(
+    "dataset",
+    {
+        "digits": "fedscale.data.importers.digits:Digits",
+        "qmnist": "fedscale.data.importers.qmnist:Qmnist",
+        "shakespeare": "fedscale.data.importers.shakespeare:Shakespeare",
+        "synthetic": "fedscale.data.importers.synthetic:Synthetic",
+    },
+)
+
+
+def store_path(entry: Entry, cache: Path | None = None) -> Path:
+    """Return where the store of ``entry`` is or will be: ``<cache>/datasets-<format>/<directory>``."""
+    return (cache or files.cache_directory()) / f"datasets-{FORMAT}" / entry.directory
+
+
+def load_dataset(name: str, cache: Path | None = None, seed: int = 1, **options: Any) -> FederatedDataset:
+    """Open a dataset of the catalogue, or the store in a directory, and get it first if it is not in the cache.
+
+    Args:
+        name: a name of the catalogue, else the path of a store.
+        cache: where datasets are kept; by default `files.cache_directory`.
+        seed: for datasets that are generated.
+        options: the dataset's own, e.g. ``clients=1000`` for ``synthetic`` or ``raw="folder"`` for ``qmnist``.
+
+    Raises:
+        JobError: an unknown name or option.
+        DataError: a store or a raw file is damaged or absent.
+        FetchError: the data cannot be fetched.
+    """
+    if name not in DATASETS.names() and (os.sep in name or Path(name).is_dir()):
+        return _open_directory(Path(name), options)
+    entry = DATASETS.build(name, options, seed=seed)
+    path = store_path(entry, cache)
+    if not is_store(path):
+        entry.write(path)
+    return open_store(path)
+
+
+def _open_directory(path: Path, options: dict[str, Any]) -> FederatedDataset:
+    if options:
+        raise DataError(f"{path}: a store takes no options, but {', '.join(options)} given")
+    return open_store(path)

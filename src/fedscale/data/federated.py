@@ -1,0 +1,80 @@
+"""A federated dataset: samples grouped by client, in flat columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fedscale.data.card import Card
+from fedscale.data.ragged import Column, IntArray, Rows, take
+from fedscale.errors import DataError
+
+
+@dataclass(frozen=True)
+class ClientData:
+    """The samples of one client; its columns are views into the dataset's."""
+
+    client: int
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def take(self, rows: Rows) -> ClientData:
+        """Return some of the samples; a slice stays a view, an array of row numbers makes a copy."""
+        return ClientData(self.client, {name: take(column, rows) for name, column in self.columns.items()})
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring clients whose samples lie in one piece: clients ``first`` to ``first + len(counts) - 1``."""
+
+    first: int
+    counts: IntArray
+    columns: Mapping[str, Column]
+
+
+class Rowstore(Protocol):
+    """Where a dataset's samples lie."""
+
+    def client(self, index: int) -> Mapping[str, Column]:
+        """Return views of one client's columns."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all samples, block by block, in the order of clients."""
+        ...
+
+
+@dataclass(frozen=True)
+class FederatedDataset:
+    """Samples grouped by client, opened from a store; ``len`` is the number of clients.
+
+    ``path`` is the store's directory: other processes open the same data with ``open_store(path)``. ``counts`` is the
+    number of samples of each client, int64. ``fingerprint`` is 32 hex digits of the content.
+    """
+
+    card: Card
+    path: Path
+    counts: IntArray
+    fingerprint: str
+    rows: Rowstore
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def client(self, index: int) -> ClientData:
+        """Return the samples of one client without copying them.
+
+        Raises:
+            DataError: there is no such client, or its part of the store is damaged.
+        """
+        if not 0 <= index < len(self):
+            raise DataError(f"{self.path}: no client {index}: the dataset has clients 0 to {len(self) - 1}")
+        return ClientData(int(index), self.rows.client(int(index)))
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all samples block by block, for sums over many clients without a loop over them."""
+        return self.rows.blocks()

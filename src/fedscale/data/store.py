@@ -1,0 +1,126 @@
+"""Opening a store: a dataset on disk, memory-mapped, so that its size does not matter until rows are touched.
+
+A store is a directory of two Arrow IPC files (docs/data.md describes them). ``samples.arrow`` holds the samples in
+the order of clients, as record batches of whole clients. ``clients.arrow`` holds one row per client (its ``count`` of
+samples, the record ``batch`` they lie in and their ``offset`` in it) and, as metadata, the card and the fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import ValidationError
+
+from fedscale.data.card import Card
+from fedscale.data.columns import from_arrow
+from fedscale.data.federated import Block, FederatedDataset
+from fedscale.data.ragged import Column, IntArray, take
+from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, SAMPLES, VERSION, StoreWriter
+from fedscale.errors import DataError
+
+__all__ = ["StoreWriter", "client_names", "is_store", "open_store"]
+
+_REMEDY: Final = "fetch or import the dataset again"
+
+
+class StoredRows:
+    """The samples of a store; a record batch is looked at when a client in it is first asked for."""
+
+    def __init__(self, path: Path, index: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._path = path
+        self._counts: IntArray = index["count"]
+        self._batches = index["batch"]
+        self._offsets: IntArray = index["offset"]
+        self._reader = _open(path)
+        expected = int(self._batches[-1]) + 1
+        if self._reader.num_record_batches != expected:
+            found = self._reader.num_record_batches
+            raise DataError(f"{path}: {found} record batches, but {CLIENTS} speaks of {expected}: {_REMEDY}")
+        self._columns: dict[int, dict[str, Column]] = {}
+
+    def client(self, index: int) -> dict[str, Column]:
+        """Return views of one client's columns."""
+        columns = self._batch(int(self._batches[index]))
+        start = int(self._offsets[index])
+        rows = slice(start, start + int(self._counts[index]))
+        return {name: take(column, rows) for name, column in columns.items()}
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all samples, one record batch at a time."""
+        for number in range(self._reader.num_record_batches):
+            first, last = self._clients_of(number)
+            yield Block(first, self._counts[first:last], self._batch(number))
+
+    def _batch(self, number: int) -> dict[str, Column]:
+        if number not in self._columns:
+            try:
+                batch = self._reader.get_batch(number)
+                batch.validate(full=True)
+                columns = {name: from_arrow(batch.column(name)) for name in batch.schema.names}
+            except (OSError, pa.ArrowException, DataError) as error:
+                raise DataError(f"{self._path}, record batch {number}: damaged: {error}: {_REMEDY}") from None
+            self._check(number, batch.num_rows)
+            self._columns[number] = columns
+        return self._columns[number]
+
+    def _check(self, number: int, rows: int) -> None:
+        first, last = self._clients_of(number)
+        ends = self._offsets[first:last] + self._counts[first:last]
+        if ends[-1] != rows or self._offsets[first] != 0 or (ends[:-1] != self._offsets[first + 1 : last]).any():
+            raise DataError(f"{self._path}, record batch {number}: {rows} rows do not fit {CLIENTS}: {_REMEDY}")
+
+    def _clients_of(self, number: int) -> tuple[int, int]:
+        first, last = np.searchsorted(self._batches, [number, number + 1])
+        return int(first), int(last)
+
+
+def open_store(path: Path) -> FederatedDataset:
+    """Open the store in directory ``path``; nothing but its index is read, whatever its size.
+
+    Raises:
+        DataError: there is no store, or it is damaged or of another version; the message names the file.
+    """
+    reader = _open(path / CLIENTS)
+    index, card, fingerprint = _read_index(path / CLIENTS, reader)
+    return FederatedDataset(card, path, index["count"], fingerprint, StoredRows(path / SAMPLES, index))
+
+
+def is_store(path: Path) -> bool:
+    """Say whether directory ``path`` holds a store."""
+    return (path / CLIENTS).is_file()
+
+
+def client_names(dataset: FederatedDataset) -> list[str] | None:
+    """Return the clients' names, for the few datasets whose clients are public characters; else ``None``."""
+    batch = _open(dataset.path / CLIENTS).get_batch(0)
+    return batch.column("name").to_pylist() if "name" in batch.schema.names else None
+
+
+def _open(path: Path) -> pa.RecordBatchFileReader:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file: a store has {CLIENTS} and {SAMPLES}")
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not an Arrow file, or cut off: {error}: {_REMEDY}") from None
+
+
+def _read_index(path: Path, reader: pa.RecordBatchFileReader) -> tuple[dict[str, npt.NDArray[Any]], Card, str]:
+    metadata = reader.schema.metadata or {}
+    if metadata.get(VERSION) != str(FORMAT).encode():
+        raise DataError(f"{path}: store format {metadata.get(VERSION, b'?')!r}, not {FORMAT}: {_REMEDY}")
+    try:
+        batch = reader.get_batch(0)
+        index = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in ("count", "batch", "offset")}
+        card, fingerprint = Card.model_validate_json(metadata[CARD]), metadata[FINGERPRINT].decode()
+    except (OSError, pa.ArrowException, KeyError, ValidationError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: damaged: {error}: {_REMEDY}") from None
+    counts, steps = index["count"], np.diff(index["batch"], prepend=0)
+    if len(counts) == 0 or counts.min() < 1 or steps.min() < 0 or steps.max() > 1 or steps[0] != 0:
+        raise DataError(f"{path}: the index of clients is inconsistent: {_REMEDY}")
+    return index, card, fingerprint
