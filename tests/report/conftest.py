@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fedscale.job import Job
+from fedscale.outcomes import Fate
 from fedscale.report.log import LogWriter
-from fedscale.rounds.events import Fate
 
 Record = dict[str, Any]
 PAYLOAD = 125_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from fedscale.rounds.events import Fate
+from fedscale.outcomes import Fate
 
 FATES: Final = tuple(fate.value for fate in Fate)
 """How a task may end, exactly one of these."""
@@ -24,12 +24,10 @@ def sum_of(metric: str) -> str:
 
 def ratio(metric: str, total: float, count: int) -> float:
     """Return a metric from a sum and a count: Σ sum / Σ count, for perplexity exp of it; without samples, NaN."""
-    if not count:
-        return math.nan
-    mean = total / count
+    mean = total / count if count else math.nan
     if metric != "perplexity":
         return mean
-    return math.exp(mean) if mean < 700 else math.inf
+    return math.exp(mean) if not mean > 700 else math.inf
 
 
 def reached(metric: str, value: float, target: float) -> bool:
