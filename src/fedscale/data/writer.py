@@ -130,7 +130,7 @@ class StoreWriter:
         for digests in self._digests.values():
             for digest in digests:
                 whole.update(digest.digest())
-        return whole.hexdigest()
+        return str(whole.hexdigest())
 
     def _write_index(self, counts: IntArray, fingerprint: str) -> None:
         batches = np.repeat(np.arange(len(self._counts), dtype=np.int32), [len(part) for part in self._counts])
@@ -205,4 +205,4 @@ def _fingerprint_of(path: Path) -> str | None:
         metadata = pa.ipc.open_file(pa.memory_map(str(path / CLIENTS))).schema.metadata or {}
     except (OSError, pa.ArrowException):
         return None
-    return metadata.get(FINGERPRINT, b"").decode()
+    return str(metadata.get(FINGERPRINT, b""), "ascii")

@@ -1,8 +1,8 @@
 """``digits``: 1,797 small images of digits on 14 forms, from scikit-learn; the tiny dataset for tests.
 
 E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998, of
-which scikit-learn ships the test part. That its rows come from 14 forms, and where each begins, is seen in the order
-of the labels; the forms' writers are not named.
+which scikit-learn ships the test part (13 people, not named). Its rows are forms one after another: the same printed
+sequence of digits, 01234567890123456789..., repeats 14 times with a few digits missing, which shows where each begins.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Synthetic:
         points = client + rng.random(len(client)) * bounds[client, -1]
         flat = (bounds + np.arange(len(counts))[:, None]).ravel()
         labels = np.searchsorted(flat, points, side="right") - client * self.classes
-        return np.clip(labels, 0, self.classes - 1)
+        return np.asarray(np.clip(labels, 0, self.classes - 1), dtype=np.int64)
 
     def _samples(self, means: npt.NDArray[Any], labels: IntArray, rng: np.random.Generator) -> npt.NDArray[Any]:
         x = rng.standard_normal((len(labels), *self.shape), np.float32)
@@ -143,4 +143,5 @@ def dirichlet(rng: np.random.Generator, alpha: float, shape: tuple[int, int]) ->
     """
     logs = np.log(rng.gamma(alpha + 1, size=shape)) + np.log1p(-rng.random(shape)) / alpha
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    shares: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return shares
