@@ -117,6 +117,12 @@ class Metrics:
         return pa.table({name: _seconds(values) for name, values in self._columns.jumps.items()})
 
     @cached_property
+    def contributions(self) -> npt.NDArray[np.float64]:
+        """How many updates of every training client counted, those never selected included (in no order)."""
+        missing = max(int(self.population["clients"]["train"]) - self.clients.num_rows, 0)
+        return np.concatenate([np.zeros(missing), self.clients["completed"].to_numpy().astype(np.float64)])
+
+    @cached_property
     def headline(self) -> dict[str, Any]:
         """The figures at the head of a report, by name; see ``docs/metrics.md``."""
         values = self._values(self.metric)
@@ -141,7 +147,7 @@ class Metrics:
             "clients": int(self.population["clients"]["train"]),
             "clients_selected": self.clients.num_rows,
             "clients_completed": int((taken > 0).sum()),
-            "participation_gini": gini(self._participation()),
+            "participation_gini": gini(self.contributions),
             "client_seconds": seconds,
             "waste_share": ledger["wasted_seconds"] / seconds if seconds else 0.0,
             "bytes_down": ledger["bytes_down"],
@@ -203,11 +209,6 @@ class Metrics:
     def _virtual_seconds(self) -> float:
         ends = [*self.rounds["end"].to_pylist()[-1:], *self.jumps["to"].to_pylist()[-1:]]
         return float(self.end["t"]) if self.end else max(ends, default=0.0)
-
-    def _participation(self) -> npt.NDArray[np.float64]:
-        """Return how often every training client completed, those never selected included."""
-        missing = max(int(self.population["clients"]["train"]) - self.clients.num_rows, 0)
-        return np.concatenate([np.zeros(missing), self.clients["completed"].to_numpy().astype(np.float64)])
 
 
 def _kind(name: str) -> pa.DataType:

@@ -67,7 +67,7 @@ class Replay:
         self._attempts = 0
         self._abandoned = 0
         self._next_task = 0
-        self._payload = {"bytes_down": 0, "bytes_up": 0}
+        self._payload: dict[str, int | None] = {"bytes_down": None, "bytes_up": None}
         self._evaluated: dict[str, int] = {}
         self._ledger = _empty_ledger()
         self._open = _Attempt(0, 0, 0, {})
@@ -131,7 +131,8 @@ class Replay:
         self._expect("digest", record["digest"], hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
 
     def _population(self, record: Record) -> None:
-        self._payload = {name: _count(record, name) for name in self._payload}
+        # a payload that depends on the client or on its result has no single size: null
+        self._payload = {name: None if record[name] is None else _count(record, name) for name in self._payload}
         _count(record, "parameters")
         clients, samples = record["clients"], record["samples"]
         for split in clients:
@@ -200,11 +201,13 @@ class Replay:
     def _task_bytes(self, record: Record, fate: str) -> None:
         for name, payload in self._payload.items():
             size = _count(record, name)
+            if payload is None:
+                continue
             if size > payload:
                 self._find(f"{name} is {size}, more than the payload of {payload}")
             elif size < payload and fate == "completed":
                 self._find(f"{name} is {size}, but a completed task moved the whole payload of {payload}")
-        if record["bytes_down"] < self._payload["bytes_down"] and (record["compute"] or record["upload"]):
+        if record["bytes_down"] < (self._payload["bytes_down"] or 0) and (record["compute"] or record["upload"]):
             self._find(f"bytes_down is {record['bytes_down']}, but the download had ended")
 
     def _charge(self, record: Record, fate: str, seconds: Micros) -> None:

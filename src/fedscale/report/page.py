@@ -1,0 +1,213 @@
+"""The report: one self-contained HTML file about one run, or several side by side.
+
+The file opens offline: plotly's script is inside, fonts are the system's, and a content policy forbids the page to
+fetch anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from fedscale.errors import LogError
+from fedscale.files import write_text
+from fedscale.report import plots, summary
+from fedscale.report.metrics import Metrics
+from fedscale.report.plots import Run
+from fedscale.report.summary import TextTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its title, the sentence below it, and optionally the same figures as a table."""
+
+    title: str
+    figure: Figure
+    text: str
+    table: TextTable | None = None
+    wide: bool = False
+
+    @property
+    def data(self) -> str:
+        """The figure as JSON that can stand inside a script element."""
+        return str(self.figure.to_json()).replace("<", "\\u003c")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    title: str
+    text: str
+    plots: Sequence[Plot] = ()
+    tables: Sequence[TextTable] = field(default=())
+
+    @property
+    def anchor(self) -> str:
+        """The target of links to it."""
+        return self.title.lower().replace(" ", "-")
+
+
+def write_report(run_dirs: Sequence[Path], out: Path) -> None:
+    """Write the report on one or several run directories (each with its ``log.jsonl``) to ``out``.
+
+    A run that is unfinished is marked as such; a run given twice is drawn twice.
+
+    Raises:
+        LogError: a log is missing or damaged, or the runs have different metrics.
+    """
+    runs = _load(run_dirs)
+    real = [summary.real_seconds(directory / "timings.jsonl") for directory in run_dirs]
+    write_text(out, _render(runs, real))
+
+
+def _load(run_dirs: Sequence[Path]) -> list[Run]:
+    if not run_dirs:
+        raise LogError("a report needs at least one run directory")
+    metrics = [Metrics.from_log(directory / "log.jsonl") for directory in run_dirs]
+    if len({each.metric for each in metrics}) > 1:
+        found = ", ".join(f"{path}: {each.metric}" for path, each in zip(run_dirs, metrics, strict=True))
+        raise LogError(f"runs with different metrics cannot be compared ({found}): write a report on each")
+    labels = _labels([each.name for each in metrics], run_dirs)
+    colors = [plots.RUN_COLORS[index % len(plots.RUN_COLORS)] for index in range(len(metrics))]
+    return [Run(*each) for each in zip(labels, metrics, colors, strict=True)]
+
+
+def _labels(names: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
+    """Return distinct labels: the job's name; where it is shared also the directory's, and a number if need be."""
+    shared = Counter(names)
+    labels = [
+        f"{name} ({path.resolve().name})" if shared[name] > 1 else name
+        for name, path in zip(names, run_dirs, strict=True)
+    ]
+    again: Counter[str] = Counter()
+    for index, label in enumerate(labels):
+        again[label] += 1
+        labels[index] = label if again[label] == 1 else f"{label} #{again[label]}"
+    return labels
+
+
+def _render(runs: Sequence[Run], real: Sequence[float | None]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    loader = PackageLoader("fedscale.report", "")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    first = runs[0].metrics
+    return environment.get_template("page.html.j2").render(
+        title=runs[0].label if len(runs) == 1 else f"{len(runs)} runs compared",
+        subject=_subject(first) if len(runs) == 1 else " · ".join(run.label for run in runs),
+        runs=[{"label": run.label, "color": run.color, "state": summary.state(run.metrics)} for run in runs],
+        unfinished=any(run.metrics.end is None for run in runs),
+        cards=summary.cards(first, real[0]) if len(runs) == 1 else [],
+        comparison=summary.comparison(runs, real) if len(runs) > 1 else None,
+        sections=[build(runs) for build in _SECTIONS],
+        jobs=[(run.label, yaml.safe_dump(run.metrics.job["job"], sort_keys=False, allow_unicode=True)) for run in runs],
+        plotly=get_plotlyjs(),
+        version=str(first.job["versions"].get("fedscale", "")),
+    )
+
+
+def _subject(metrics: Metrics) -> str:
+    job, population = metrics.job["job"], metrics.population
+    names = [population["dataset"], population["model"]]
+    names += [job[part]["name"] for part in ("server", "selector") if isinstance(job.get(part), dict)]
+    names.append(f"{population['clients']['train']:,} training clients")
+    return " · ".join(str(name) for name in names)
+
+
+def _learning(runs: Sequence[Run]) -> Section:
+    metric, one = runs[0].metrics.metric, len(runs) == 1
+    band = " The band holds the middle 80 % of clients." if one else ""
+    table = summary.evaluations(runs[0]) if one else None
+    dots = "Training loss of the updates that counted; circles are evaluations."
+    return Section(
+        "Learning",
+        "What the global model has learnt, against rounds and against the virtual clock.",
+        [
+            Plot(
+                f"{metric} by round", plots.score(runs, by_time=False), f"Evaluated on the global model.{band}", table
+            ),
+            Plot(f"{metric} by virtual time", plots.score(runs, by_time=True), "Dashed lines are baselines."),
+            Plot("loss by round", plots.loss(runs, by_time=False), dots),
+            Plot("loss by virtual time", plots.loss(runs, by_time=True), dots),
+        ],
+        [summary.time_to_targets(runs)],
+    )
+
+
+def _rounds(runs: Sequence[Run]) -> Section:
+    each = [
+        Plot(_of("fates of tasks", run, runs), plots.fates(run), "How the tasks of every attempt ended.")
+        for run in runs
+    ]
+    people = Plot("clients online", plots.online(runs), "Eligible clients when each attempt began.")
+    return Section("Rounds", "Who was there, and what became of those who were asked.", [*each, people])
+
+
+def _cost(runs: Sequence[Run]) -> Section:
+    up = "Cumulative; solid is down, dotted up. Partial transfers count as far as they went."
+    return Section(
+        "Cost",
+        "What was sent and computed, and how much of it made no version.",
+        [
+            Plot("traffic", plots.traffic(runs), up),
+            Plot("wasted client time by cause", plots.waste_seconds(runs), "Download, compute and upload together."),
+            Plot("wasted traffic by cause", plots.waste_bytes(runs), "Down and up together."),
+        ],
+        [summary.ledger(runs)],
+    )
+
+
+def _clients(runs: Sequence[Run]) -> Section:
+    metric = runs[0].metrics.metric
+    return Section(
+        "Clients",
+        "Who contributed, and whom the model serves.",
+        [
+            Plot("participation", plots.participation(runs), "Clients that never contributed are at 0."),
+            Plot("inequality of participation", plots.lorenz(runs), "On the diagonal, all contribute equally."),
+            Plot(
+                f"{metric} over clients", plots.client_spread(runs), "At the last evaluation; further right is better."
+            ),
+        ],
+        [summary.spread(runs)],
+    )
+
+
+def _timelines(runs: Sequence[Run]) -> Section:
+    shown = [(run, plots.typical_attempt(run.metrics)) for run in runs]
+    text = "Bars are phases up to the moment a task ended; the mark says how. At most 24 clients, all fates among them."
+    return Section(
+        "One round",
+        "The phases of a few clients in an attempt of typical length.",
+        [
+            Plot(_of(f"attempt {attempt}", run, runs), plots.timeline(run), text, wide=len(runs) == 1)
+            for run, attempt in shown
+            if attempt is not None
+        ],
+    )
+
+
+def _origin(runs: Sequence[Run]) -> Section:
+    tables = [summary.provenance(runs)]
+    if len(runs) > 1:
+        tables.insert(0, summary.differences(runs))
+    return Section("Origin", "What to run to get the same again.", (), tables)
+
+
+def _of(title: str, run: Run, runs: Sequence[Run]) -> str:
+    return title if len(runs) == 1 else f"{title}: {run.label}"
+
+
+_SECTIONS: tuple[Callable[[Sequence[Run]], Section], ...] = (_learning, _rounds, _cost, _clients, _timelines, _origin)
