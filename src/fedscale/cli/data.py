@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="See, get and import federated datasets.")
 
 Name = Annotated[str, typer.Argument(help="A dataset of the catalogue, or the directory of a store.")]
+Importable = Annotated[
+    str, typer.Argument(help="A dataset of the catalogue that is made from files: qmnist, shakespeare.")
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset.")]
 Seed = Annotated[int, typer.Option(help="Seed of a generated dataset.")]
 Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as their owner distributes them.")]
@@ -23,17 +26,16 @@ Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as t
 def list_datasets() -> None:
     """Show the catalogue: what each dataset is, and whether it is in the cache."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from fedscale.data.catalogue import DATASETS, store_path
     from fedscale.data.store import is_store
 
-    table = Table("name", "what", "task", "metric", "model", "a client is", "in cache")
+    table = Table(Column("name", no_wrap=True), "title", "task", "metric", "model", "in cache")
     for name in DATASETS.names():
         entry = DATASETS.build(name)
         card, present = entry.card, is_store(store_path(entry))
-        row = (card.description, card.task, card.metric, card.model.name, card.client_is, "yes" if present else "no")
-        table.add_row(name, *row)
+        table.add_row(name, card.title, card.task, card.metric, card.model.name, "yes" if present else "no")
     Console().print(table)
 
 
@@ -61,7 +63,7 @@ def get(name: Name, settings: Settings = None, seed: Seed = 1) -> None:
 
 
 @app.command("import", epilog="Example: fedscale data import qmnist --from ~/Downloads/qmnist")
-def import_files(name: Name, raw: Raw) -> None:
+def import_files(name: Importable, raw: Raw) -> None:
     """Import a dataset from files that you fetched yourself."""
     from fedscale.data.catalogue import DATASETS, store_path
     from fedscale.data.store import is_store

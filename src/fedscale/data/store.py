@@ -31,7 +31,7 @@ _REMEDY: Final = "fetch or import the dataset again"
 class StoredRows:
     """The samples of a store; a record batch is looked at when a client in it is first asked for."""
 
-    def __init__(self, path: Path, index: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, path: Path, card: Card, index: Mapping[str, npt.NDArray[Any]]) -> None:
         self._path = path
         self._counts: IntArray = index["count"]
         self._batches = index["batch"]
@@ -41,6 +41,9 @@ class StoredRows:
         if self._reader.num_record_batches != expected:
             found = self._reader.num_record_batches
             raise DataError(f"{path}: {found} record batches, but {CLIENTS} speaks of {expected}: {_REMEDY}")
+        if sorted(self._reader.schema.names) != sorted(card.columns):
+            found = sorted(self._reader.schema.names)
+            raise DataError(f"{path}: columns {found}, but the card's task reads {sorted(card.columns)}: {_REMEDY}")
         self._columns: dict[int, dict[str, Column]] = {}
 
     def client(self, index: int) -> dict[str, Column]:
@@ -87,7 +90,7 @@ def open_store(path: Path) -> FederatedDataset:
     """
     reader = _open(path / CLIENTS)
     index, card, fingerprint = _read_index(path / CLIENTS, reader)
-    return FederatedDataset(card, path, index["count"], fingerprint, StoredRows(path / SAMPLES, index))
+    return FederatedDataset(card, path, index["count"], fingerprint, StoredRows(path / SAMPLES, card, index))
 
 
 def is_store(path: Path) -> bool:
@@ -120,7 +123,14 @@ def _read_index(path: Path, reader: pa.RecordBatchFileReader) -> tuple[dict[str,
         card, fingerprint = Card.model_validate_json(metadata[CARD]), metadata[FINGERPRINT].decode()
     except (OSError, pa.ArrowException, KeyError, ValidationError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged: {error}: {_REMEDY}") from None
-    counts, steps = index["count"], np.diff(index["batch"], prepend=0)
-    if len(counts) == 0 or counts.min() < 1 or steps.min() < 0 or steps.max() > 1 or steps[0] != 0:
+    if not _consistent(index):
         raise DataError(f"{path}: the index of clients is inconsistent: {_REMEDY}")
     return index, card, fingerprint
+
+
+def _consistent(index: Mapping[str, npt.NDArray[Any]]) -> bool:
+    counts, batches = index["count"], index["batch"]
+    if len(counts) == 0 or any(column.dtype.kind != "i" for column in index.values()):
+        return False
+    steps = np.diff(batches)
+    return bool(counts.min() >= 1 and batches[0] == 0 and steps.min(initial=0) >= 0 and steps.max(initial=0) <= 1)
