@@ -151,6 +151,8 @@ class RoundsConf(Section):
     """Share of N that must complete (at least one client), else the round is abandoned."""
     count: Positive = 100
     """Rounds to commit."""
+    weighting: Literal["samples", "uniform"] = "samples"
+    """How updates are weighted in the mean: by the client's training samples, or all alike."""
     max_hours: PositiveFloat | None = None
     """Virtual hours after which no further round starts."""
 

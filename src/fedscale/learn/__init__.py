@@ -1,0 +1,1 @@
+"""Learning: tasks and their metrics, models, local training, updates and their admission, server optimizers."""

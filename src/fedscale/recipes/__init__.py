@@ -1,0 +1,34 @@
+"""Recipes: ready-made jobs, each a function that returns one; nothing imports them but the table here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Final
+
+from fedscale.job import Job
+from fedscale.tables import Table
+
+RECIPES: Final[Table[Job]] = Table(
+    "recipe",
+    {
+        "demo": "fedscale.recipes.shakespeare:demo",
+        "digits": "fedscale.recipes.digits:digits",
+        "qmnist": "fedscale.recipes.qmnist:qmnist",
+        "shakespeare": "fedscale.recipes.shakespeare:shakespeare",
+        "synthetic": "fedscale.recipes.synthetic:synthetic",
+    },
+)
+
+
+def recipe(name: str) -> Job:
+    """Return the job of a recipe; ``job.with_settings([...])`` or ``model_copy`` change it.
+
+    Raises:
+        JobError: there is no such recipe.
+    """
+    return RECIPES.build(name)
+
+
+def describe(name: str) -> str:
+    """Return the first line of what a recipe says of itself."""
+    return (inspect.getdoc(RECIPES.get(name)) or "").splitlines()[0]

@@ -1,0 +1,1 @@
+"""The virtual-time driver: real training, simulated clients, no waiting."""

@@ -1,0 +1,22 @@
+"""The built-in models, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import nn
+
+from fedscale.tables import Table
+
+MODELS: Final[Table[nn.Module]] = Table(
+    "model",
+    {
+        "logistic_regression": "fedscale.learn.models.dense:logistic_regression",
+        "mlp": "fedscale.learn.models.dense:mlp",
+        "cnn": "fedscale.learn.models.conv:cnn",
+        "femnist_cnn": "fedscale.learn.models.conv:femnist_cnn",
+        "context_mlp": "fedscale.learn.models.text:ContextMLP",
+        "char_gru": "fedscale.learn.models.text:CharGRU",
+    },
+)
+"""A factory gets ``sample_shape`` and ``classes`` of the dataset, if it has parameters for them, and the job's options."""

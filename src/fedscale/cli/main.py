@@ -1,0 +1,47 @@
+"""The command line: one thin file per group of commands, gathered here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fedscale.cli import data, report, run, traces
+from fedscale.errors import FedScaleError
+
+app = typer.Typer(
+    name="fedscale",
+    help="Benchmark and run federated learning: real training, realistic clients, a virtual clock.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("resume")(run.resume)
+app.command("check")(report.check)
+app.command("report")(report.report)
+app.add_typer(data.app, name="data")
+app.add_typer(traces.app, name="traces")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if version:
+        from fedscale import __version__  # noqa: PLC0415
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors raised on purpose are printed without a traceback, with exit status 1."""
+    try:
+        app()
+    except FedScaleError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""``fedscale run`` and ``fedscale resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedscale.errors import JobError, nearest
+
+if TYPE_CHECKING:
+    from fedscale.job import Job
+    from fedscale.simulate.run import Run
+
+Workers = Annotated[int | None, typer.Option(help="Processes to train with; by default one per core.", min=1)]
+
+
+def run(
+    job: Annotated[str | None, typer.Argument(help="A YAML file, or the name of a recipe.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as you like.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to write; by default runs/NAME-DATE-TIME.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="Python file with your own classes.")] = None,
+    workers: Workers = None,
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the whole job as YAML and leave.")] = False,
+) -> None:
+    """Simulate a job: real training, simulated clients, a virtual clock.
+
+    Examples:
+
+        fedscale run digits
+
+        fedscale run shakespeare --set rounds.count=20 --set server.name=fedyogi --set server.lr=0.01
+
+        fedscale run my_job.yaml --plugin my_client.py --out runs/mine --workers 2
+
+        fedscale run digits --set availability=off --show
+    """
+    if list_recipes:
+        _list()
+        return
+    if job is None:
+        raise typer.BadParameter("name a YAML file or a recipe (fedscale run --list shows them)", param_hint="JOB")
+    chosen = _job(job, settings or [], plugin or [])
+    if show:
+        typer.echo(chosen.to_yaml())
+        return
+    from fedscale.cli.display import display  # noqa: PLC0415 - torch is paid for only when something is trained
+    from fedscale.simulate.run import default_directory, simulate  # noqa: PLC0415
+
+    directory = out or default_directory(chosen)
+    with display(chosen, directory) as observer:
+        result = simulate(chosen, directory, workers=workers, observer=observer)
+    _conclude(result)
+
+
+def resume(
+    directory: Annotated[Path, typer.Argument(help="Directory of an interrupted run.")], workers: Workers = None
+) -> None:
+    """Go on with an interrupted run, to the same end as if it had never stopped.
+
+    Example:
+
+        fedscale resume runs/digits-20260102-030405
+    """
+    from fedscale.cli.display import display  # noqa: PLC0415
+    from fedscale.simulate.run import Run, resume  # noqa: PLC0415
+
+    found = Run(directory)
+    if found.finished:
+        typer.echo(f"{directory}: this run is finished.")
+        _conclude(found)
+        return
+    if not (directory / "job.yaml").exists():
+        raise JobError(f"{directory}: no run is here (job.yaml is missing)")
+    with display(found.job, directory) as observer:
+        result = resume(directory, workers=workers, observer=observer)
+    _conclude(result)
+
+
+def _list() -> None:
+    from fedscale.recipes import RECIPES, describe  # noqa: PLC0415
+
+    for name in RECIPES.names():
+        typer.echo(f"{name:14} {describe(name)}")
+
+
+def _job(name: str, settings: list[str], plugins: list[Path]) -> Job:
+    from fedscale.job import Job  # noqa: PLC0415
+    from fedscale.recipes import RECIPES, recipe  # noqa: PLC0415
+
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        job = Job.load(path, settings)
+    elif name in RECIPES.names():
+        job = recipe(name).with_settings(settings)
+    else:
+        raise JobError(f"{name!r} is neither a file nor a recipe: {nearest(name, RECIPES.names())}")
+    return job.model_copy(update={"plugins": (*job.plugins, *(plugin.resolve() for plugin in plugins))})
+
+
+def _conclude(result: Run) -> None:
+    """Say where the results are, or how to go on."""
+    if not result.finished:
+        typer.echo(f"Stopped after a checkpoint. Go on with: fedscale resume {result.directory}")
+        raise typer.Exit(130)
+    report = result.report()
+    for name, value in result.metrics.headline.items():
+        typer.echo(f"{name}: {value}")
+    typer.echo(f"Report: {report}")

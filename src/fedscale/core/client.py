@@ -1,0 +1,75 @@
+"""The client's side: local training, testing, and what is sent back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from fedscale.learn import plain
+from fedscale.learn.conf import TestConf, TrainConf
+from fedscale.learn.model import Model
+from fedscale.learn.objectives import Objective, Plain
+from fedscale.learn.payload import encode
+from fedscale.learn.samples import ClientSamples
+from fedscale.learn.updates import TrainResult
+
+__all__ = ["Client", "ClientSamples", "Model", "TestConf", "TestResult", "TrainConf", "TrainResult"]
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """Sums over a client's predictions: ``count`` of them, and named ``sums`` such as ``correct`` and ``loss``."""
+
+    count: int
+    sums: dict[str, float]
+
+    __test__: ClassVar[bool] = False
+
+
+class Client:
+    """The program that runs on a device. Subclass it and override what your algorithm does differently (Figure 9).
+
+    One object serves many clients, one after another; what differs from task to task comes with ``conf``, so nothing
+    that must outlive a task belongs into ``self``.
+    """
+
+    eager: ClassVar[bool] = False
+    """Whether the bytes to upload depend on the result, so that every selected client must be trained before its
+    upload can be priced. Overriding `serialize_results` implies it."""
+
+    def __init__(self, objective: Objective | None = None) -> None:
+        self.objective = objective or Plain()
+
+    def train(self, client_data: ClientSamples, model: Model, conf: TrainConf) -> TrainResult:
+        """Train ``model`` (loaded with the global version) on the client's samples and return the change."""
+        loss = plain.train(
+            model,
+            client_data.minibatches(conf),
+            self.objective,
+            lr=conf.lr,
+            momentum=conf.momentum,
+            weight_decay=conf.weight_decay,
+        )
+        return TrainResult(delta=model.vector - model.origin, samples=len(client_data), loss=loss)
+
+    def test(self, client_data: ClientSamples, model: Model, conf: TestConf) -> TestResult:
+        """Test ``model`` on all of the client's samples."""
+        model.module.eval()
+        count, sums = 0, dict[str, float]()
+        with torch.no_grad():
+            for inputs, targets in client_data.in_order(conf.batch_size):
+                predictions, parts = model.task.sums(model.module(inputs), targets)
+                count += predictions
+                sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        return TestResult(count, sums)
+
+    def serialize_results(self, result: TrainResult) -> bytes:
+        """Return what is sent to the server; its length is what the network charges."""
+        return encode(result.delta)
+
+    @classmethod
+    def must_train_to_price(cls) -> bool:
+        """Say whether uploads can be priced only after training."""
+        return cls.eager or cls.serialize_results is not Client.serialize_results

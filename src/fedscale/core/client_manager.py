@@ -1,0 +1,76 @@
+"""The manager of clients: who is online, and who takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fedscale import seeds
+from fedscale.outcomes import Outcome
+from fedscale.select.base import Moment, Selector
+from fedscale.units import Micros, to_micros
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Presence(Protocol):
+    """Answers who is online: a population with traces in a simulation, connected devices in a deployment."""
+
+    def online(self, time: Micros) -> BoolArray:
+        """Return whether each client is online at ``time``."""
+        ...
+
+
+class ClientManager:
+    """Chooses participants among the clients that are online. Override `select_participants` to choose otherwise.
+
+    Args:
+        presence: who is online when.
+        clients: indices of the clients that may take part (those of the training split).
+        selector: the policy behind the default `select_participants`.
+        seed: the job's seed.
+    """
+
+    def __init__(self, presence: Presence, clients: IntArray, selector: Selector, seed: int) -> None:
+        self.clients = clients
+        self._presence = presence
+        self._selector = selector
+        self._seed = seed
+        self._selections = 0
+        self._latest: tuple[float, IntArray] | None = None
+
+    def online(self, cur_time: float) -> IntArray:
+        """Return the clients that may take part and are online at ``cur_time`` (virtual seconds), ascending."""
+        if self._latest is None or self._latest[0] != cur_time:
+            present = self._presence.online(to_micros(cur_time))
+            self._latest = cur_time, self.clients[present[self.clients]]
+        return self._latest[1]
+
+    def select_participants(
+        self, num_of_clients: int, cur_time: float, feedbacks: Sequence[Outcome]
+    ) -> Sequence[int] | IntArray:
+        """Return at most ``num_of_clients`` distinct clients to start now.
+
+        Args:
+            num_of_clients: over-commitment included.
+            cur_time: virtual seconds.
+            feedbacks: outcomes of the tasks closed since the last call.
+        """
+        self._selector.feedback(feedbacks)
+        rng = seeds.rng(self._seed, "select", self._selections)
+        moment = Moment(cur_time, self._selections, rng)
+        self._selections += 1
+        return self._selector.select(self.online(cur_time), num_of_clients, moment)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps; extend it with what your subclass keeps between rounds."""
+        return {"selections": self._selections, "selector": self._selector.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state from a checkpoint."""
+        self._selections = state["selections"]
+        self._selector.restore(state["selector"])

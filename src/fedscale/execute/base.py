@@ -1,0 +1,80 @@
+"""What an executor does, and the fixed blocks that make its sums the same for any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from fedscale.learn.conf import TrainConf
+from fedscale.outcomes import Fate
+
+IntArray = npt.NDArray[np.int64]
+Item = TypeVar("Item")
+
+TRAIN_BLOCK: Final = 8
+"""Tasks that one worker trains in one go. Sums are formed within a block, then over blocks, both in task order, so the
+block must not depend on the number of workers."""
+
+TEST_BLOCK: Final = 16
+"""Clients that one worker tests in one go."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of one trained task beside its update; ``fate`` is set if the update was not admitted."""
+
+    task: int
+    weight: float = 0.0
+    loss: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    fate: Fate | None = None
+    why: str = ""
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A cohort's reports in task order, and the weighted sum of the admitted updates."""
+
+    reports: list[Report]
+    total: Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
+class ClientSums:
+    """One client's test: how many predictions, and sums over them."""
+
+    client: int
+    count: int
+    sums: dict[str, float]
+
+
+class Executor(Protocol):
+    """Maps training and testing over clients."""
+
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+        """Train every task from the model ``vector`` and fold the updates in task order."""
+        ...
+
+    def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
+        """Train every task and return the bytes that each would send (for clients that must be trained to be priced)."""
+        ...
+
+    def test(self, vector: Tensor, clients: IntArray, version: int) -> list[ClientSums]:
+        """Test the model ``vector`` on every client, in the order given."""
+        ...
+
+    def close(self) -> None:
+        """Let go of workers and shared memory."""
+        ...
+
+
+def blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Cut ``items`` into consecutive blocks of ``size``."""
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]

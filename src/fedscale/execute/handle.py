@@ -1,0 +1,132 @@
+"""The pool's side of one worker process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from fedscale import limits
+from fedscale.errors import WorkerError
+from fedscale.execute.memory import create_counter, create_vector
+from fedscale.execute.messages import receive, send
+from fedscale.execute.spec import RunnerSpec
+
+
+class Handle:
+    """Starts a worker, asks it, notices when it dies or hangs, and replaces it."""
+
+    def __init__(self, spec: RunnerSpec, directory: Path, number: int, length: int) -> None:
+        names = {"output": directory / f"output-{number}", "counter": directory / f"counter-{number}"}
+        self.output = create_vector(names["output"], length)
+        self._counter = create_counter(names["counter"])
+        self._hello = {
+            "spec": spec.model_dump(mode="json"),
+            "model": str(directory / "model"),
+            **{name: str(path) for name, path in names.items()},
+        }
+        self._ready = False
+        self._starts_that_failed = 0
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the worker."""
+        return self._process.pid
+
+    @property
+    def item(self) -> int:
+        """The task or client that the worker is at, or -1."""
+        return int(self._counter[0])
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send a request; a worker that is gone is noticed by `answer`."""
+        self._seen = (self.item, time.monotonic())
+        try:
+            self._await_ready()
+            send(self.connection, request)
+        except (EOFError, OSError):
+            return
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the answer to the request, or ``None`` if the worker is gone.
+
+        Raises:
+            WorkerError: the worker reports an error that a retry would meet again.
+        """
+        try:
+            answer = receive(self.connection)
+        except (EOFError, OSError):
+            return None
+        if "error" in answer:
+            raise WorkerError(f"a worker reports: {answer['error']}")
+        return answer
+
+    def hung(self) -> bool:
+        """Say whether the worker has been at the same item for longer than the limit."""
+        item, since = self._seen
+        if item != self.item:
+            self._seen = (self.item, time.monotonic())
+            return False
+        return time.monotonic() - since > limits.TASK_SECONDS
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Replace a dead worker by a new one."""
+        self.stop()
+        if not self._ready:
+            self._starts_that_failed += 1
+        if self._starts_that_failed >= limits.TASK_DEATHS:
+            code = self._process.returncode
+            raise WorkerError(
+                f"worker processes end before they are ready (exit status {code}): see their messages above"
+            )
+        self._start()
+
+    def stop(self) -> None:
+        """Close the socket and wait for the process, which ends by itself, or is ended."""
+        self.connection.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "fedscale.execute.worker", str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=_environment()
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self._counter[0] = -1
+        self._ready = False
+        self._seen = (-1, time.monotonic())
+        send(self.connection, self._hello)
+
+    def _await_ready(self) -> None:
+        if self._ready:
+            return
+        if not self.connection.poll(limits.WORKER_START_SECONDS):
+            self.kill()
+        hello = receive(self.connection)
+        if "error" in hello:
+            raise WorkerError(f"a worker cannot start: {hello['error']}")
+        self._ready = True
+        self._starts_that_failed = 0
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a worker: one thread in every numerical library."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, **threads, "PYTHONPATH": path}

@@ -1,0 +1,70 @@
+"""What a worker must know to become a `Runner`, as plain values that travel between processes."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from fedscale.core.client import Client
+from fedscale.core.plugins import load_plugins
+from fedscale.data.store import open_store
+from fedscale.execute.runner import Holdout, Runner
+from fedscale.job import Component, Section
+from fedscale.learn.build import build_model
+from fedscale.learn.objectives import OBJECTIVES
+
+
+class RunnerSpec(Section):
+    """The part of a job that a worker needs.
+
+    Attributes:
+        dataset: the store to map into memory.
+        model: by name.
+        objective: by name.
+        client: the client's class as ``module:name``, looked up after the plugins are loaded.
+        plugins: users' files.
+        seed: the job's seed.
+        within_client: share held out within training clients.
+        weighting: how updates are weighted.
+        test_held_out: whether tests run on the held-out part of training clients.
+    """
+
+    dataset: Path
+    model: Component | None
+    objective: Component
+    client: str
+    plugins: tuple[Path, ...]
+    seed: int
+    within_client: float
+    weighting: str
+    test_held_out: bool
+
+
+def class_reference(client: type[Client]) -> str:
+    """Return ``module:name`` of a class."""
+    return f"{client.__module__}:{client.__qualname__}"
+
+
+def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner:
+    """Build a runner in this process; ``client`` overrides the class that the spec names."""
+    load_plugins(spec.plugins)
+    dataset = open_store(spec.dataset)
+    model = build_model(dataset.card, spec.model, spec.seed)
+    program = client or _look_up(spec.client)
+    return Runner(
+        dataset,
+        model,
+        model.task,
+        program(OBJECTIVES.build(spec.objective.name, spec.objective.options)),
+        Holdout(spec.within_client, spec.seed),
+        weighting=spec.weighting,
+        test_held_out=spec.test_held_out,
+    )
+
+
+def _look_up(reference: str) -> type[Client]:
+    module, _, name = reference.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, type)
+    assert issubclass(found, Client)
+    return found

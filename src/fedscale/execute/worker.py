@@ -1,0 +1,105 @@
+"""The worker process: ``python -m fedscale.execute.worker SOCKET``, started by a `Pool`.
+
+It builds its own runner from the spec that it is sent, maps the shared vectors, and answers requests until the socket
+closes. It ignores Ctrl-C: the server's process decides when to stop.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fedscale.errors import FedScaleError
+from fedscale.execute.memory import open_counter, open_vector
+from fedscale.execute.messages import receive, send
+from fedscale.execute.runner import Runner
+from fedscale.execute.spec import RunnerSpec, build_runner
+from fedscale.learn.conf import TrainConf
+
+
+class Worker:
+    """Answers requests with one runner and the pool's shared memory."""
+
+    def __init__(self, runner: Runner, model: Tensor, output: Tensor, counter: npt.NDArray[np.int64]) -> None:
+        self._runner = runner
+        self._shared = model
+        self._output = output
+        self._counter = counter
+        self._stamp = -1
+        self._vector = model
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one request; a block's weighted sum is left in the shared output."""
+        vector = self._model(request["stamp"])
+        try:
+            match request["kind"]:
+                case "train":
+                    return self._train(vector, request)
+                case "upload_sizes":
+                    tasks = [TrainConf(**conf) for conf in request["tasks"]]
+                    return {"sizes": self._runner.upload_sizes(vector, tasks, self._progress)}
+                case _:
+                    results = self._runner.test(vector, request["clients"], request["version"], self._progress)
+                    return {"sums": [asdict(result) for result in results]}
+        finally:
+            self._progress(-1)
+
+    def _train(self, vector: Tensor, request: dict[str, Any]) -> dict[str, Any]:
+        tasks = [TrainConf(**conf) for conf in request["tasks"]]
+        reports, total = self._runner.train(vector, tasks, self._progress)
+        self._output.copy_(total.total)
+        return {"reports": [asdict(report) for report in reports], "weight": total.weight}
+
+    def _model(self, stamp: int) -> Tensor:
+        """Return a private copy of the shared model, made once per version."""
+        if stamp != self._stamp:
+            self._vector = self._shared.clone()
+            self._stamp = stamp
+        return self._vector
+
+    def _progress(self, item: int) -> None:
+        self._counter[0] = item
+
+
+def serve(connection: Connection) -> None:
+    """Build the worker and answer until the pool closes the socket."""
+    hello = receive(connection)
+    try:
+        runner = build_runner(RunnerSpec.model_validate(hello["spec"]))
+    except FedScaleError as error:
+        send(connection, {"error": str(error)})
+        return
+    files = [Path(hello[name]) for name in ("model", "output", "counter")]
+    worker = Worker(runner, open_vector(files[0]), open_vector(files[1]), open_counter(files[2]))
+    send(connection, {"ready": True})
+    while True:
+        request = receive(connection)
+        try:
+            answer = worker.answer(request)
+        except Exception as error:  # a test hook of the user's: the pool raises it in the server's process
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        send(connection, answer)
+
+
+def main() -> None:
+    """Serve on the socket given as the only argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    connection = Connection(int(sys.argv[1]))
+    try:
+        serve(connection)
+    except (EOFError, ConnectionError):
+        return  # the pool is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Server optimizers: the mean update Δ taken as a pseudo-gradient (Reddi et al. 2021, "Adaptive Federated Optimization").
+
+They act on trainable parameters only. Floating-point buffers (BatchNorm statistics) are moved by the mean update as it
+is: they are averages, not parameters, and a step size or a second moment has no meaning for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from fedscale.errors import JobError
+from fedscale.tables import Table
+
+
+class ServerOptimizer(Protocol):
+    """Turns the mean update into a step, and keeps its own moments."""
+
+    def step(self, mean: Tensor) -> Tensor:
+        """Return what to add to the parameters, given the mean update Δ of the same shape."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: numbers and tensors."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state from a checkpoint."""
+        ...
+
+
+class FedAvg:
+    """x ← x + η Δ (McMahan et al. 2017 with η = 1)."""
+
+    def __init__(self, lr: float = 1.0) -> None:
+        _positive("fedavg", lr=lr)
+        self._lr = lr
+
+    def step(self, mean: Tensor) -> Tensor:
+        """Return η Δ."""
+        return mean if self._lr == 1.0 else mean * self._lr
+
+    def state(self) -> dict[str, Any]:
+        """Nothing is kept."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing is kept."""
+
+
+class _Adaptive:
+    """Algorithm 2 of Reddi et al.: m = β₁ m + (1 − β₁) Δ; v by the rule; x ← x + η m / (√v + τ), with v₀ = τ²."""
+
+    name: str
+
+    def __init__(self, lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3) -> None:
+        _positive(self.name, lr=lr, tau=tau)
+        _decays(self.name, beta1=beta1, beta2=beta2)
+        self._lr, self._beta1, self._beta2, self._tau = lr, beta1, beta2, tau
+        self._moments: tuple[Tensor, Tensor] | None = None
+
+    def _second(self, v: Tensor, square: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def step(self, mean: Tensor) -> Tensor:
+        """Return η m / (√v + τ)."""
+        m, v = self._moments or (torch.zeros_like(mean), torch.full_like(mean, self._tau**2))
+        m = m * self._beta1 + mean * (1 - self._beta1)
+        v = self._second(v, mean.square())
+        self._moments = m, v
+        return m * self._lr / (v.sqrt() + self._tau)
+
+    def state(self) -> dict[str, Any]:
+        """Return the two moments."""
+        return {} if self._moments is None else {"m": self._moments[0], "v": self._moments[1]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the two moments."""
+        self._moments = (state["m"], state["v"]) if state else None
+
+
+class FedAdagrad(_Adaptive):
+    """v = v + Δ²."""
+
+    name = "fedadagrad"
+
+    def __init__(self, lr: float = 0.01, beta1: float = 0.0, tau: float = 1e-3) -> None:
+        super().__init__(lr=lr, beta1=beta1, tau=tau)
+
+    def _second(self, v: Tensor, square: Tensor) -> Tensor:
+        return v + square
+
+
+class FedAdam(_Adaptive):
+    """v = β₂ v + (1 − β₂) Δ²."""
+
+    name = "fedadam"
+
+    def _second(self, v: Tensor, square: Tensor) -> Tensor:
+        return v * self._beta2 + square * (1 - self._beta2)
+
+
+class FedYogi(_Adaptive):
+    """v = v − (1 − β₂) Δ² sign(v − Δ²)."""
+
+    name = "fedyogi"
+
+    def _second(self, v: Tensor, square: Tensor) -> Tensor:
+        return v - square * (1 - self._beta2) * torch.sign(v - square)
+
+
+def _positive(name: str, **values: float) -> None:
+    for key, value in values.items():
+        if not value > 0:
+            raise JobError(f"server {name!r}: {key} must be greater than 0 (got {value:g})")
+
+
+def _decays(name: str, **values: float) -> None:
+    for key, value in values.items():
+        if not 0 <= value < 1:
+            raise JobError(f"server {name!r}: {key} must lie in [0, 1) (got {value:g})")
+
+
+SERVER_OPTIMIZERS: Final[Table[ServerOptimizer]] = Table(
+    "server", {"fedavg": FedAvg, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi}
+)

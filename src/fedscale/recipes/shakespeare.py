@@ -1,0 +1,28 @@
+"""Next-character prediction on Shakespeare's plays; a role is a client."""
+
+from __future__ import annotations
+
+from fedscale.job import Component, DataConf, EvaluateConf, Job, LocalConf, RoundsConf
+
+
+def demo() -> Job:
+    """The main demonstration: Shakespeare's roles on realistic phones, about 3 minutes on 2 cores."""
+    return shakespeare().model_copy(
+        update={
+            "name": "demo",
+            "rounds": RoundsConf(participants=50, count=60),
+            "evaluate": EvaluateConf(every=10),
+        }
+    )
+
+
+def shakespeare() -> Job:
+    """Next character in Shakespeare's plays, a context MLP, 200 rounds of 50 roles."""
+    return Job(
+        name="shakespeare",
+        data=DataConf(name="shakespeare", min_samples=3),
+        model=Component(name="context_mlp", context=6, embedding=16, hidden=128),  # type: ignore[call-arg]
+        local=LocalConf(steps=10, batch_size=16, lr=1.0),
+        rounds=RoundsConf(participants=50, count=200),
+        evaluate=EvaluateConf(every=10),
+    )

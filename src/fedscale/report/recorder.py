@@ -1,0 +1,167 @@
+"""Writing the facts of a run: from decisions and costs to the lines of the log (``docs/log-format.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedscale.outcomes import Fate
+from fedscale.report.log import LogWriter
+from fedscale.rounds.cost import Cost
+from fedscale.rounds.events import Abandon, Commit, Start, Stop
+from fedscale.rounds.ledger import Ledger
+from fedscale.units import Micros, to_seconds
+
+
+@dataclass
+class TaskFacts:
+    """What is known of a task while its attempt is under way.
+
+    Attributes:
+        task, client, attempt, version: as in the log.
+        start: when it was sent.
+        cost: of the whole task.
+        samples: that the whole task processes.
+        end: when it was closed.
+        fate: how.
+        weight, loss: of its update, if it was trained.
+        why: it failed or was rejected.
+    """
+
+    task: int
+    client: int
+    attempt: int
+    version: int
+    start: Micros
+    cost: Cost
+    samples: int
+    end: Micros | None = None
+    fate: Fate | None = None
+    weight: float | None = None
+    loss: float | None = None
+    why: str = ""
+
+    @property
+    def spent(self) -> Cost:
+        """What had been spent when it was closed: all of it if its result arrived, else up to that instant."""
+        assert self.end is not None
+        return self.cost.until(self.end - self.start)
+
+
+class Recorder:
+    """Appends to the log and keeps the ledger."""
+
+    def __init__(self, log: LogWriter, ledger: Ledger) -> None:
+        self.log = log
+        self.ledger = ledger
+
+    def jump(self, time: Micros, to: Micros) -> None:
+        """Nobody was online."""
+        self.log.append({"kind": "jump", "t": to_seconds(time), "to": to_seconds(to)})
+
+    def select(self, start: Start, online: int) -> None:
+        """An attempt starts."""
+        self.log.append(
+            {
+                "kind": "select",
+                "attempt": start.attempt,
+                "version": start.version,
+                "t": to_seconds(start.time),
+                "online": online,
+                "wanted": start.wanted,
+                "tasks": list(start.tasks),
+                "clients": list(start.clients),
+            }
+        )
+
+    def task(self, facts: TaskFacts) -> None:
+        """A task is closed: enter it in the ledger and the log."""
+        assert facts.fate is not None
+        assert facts.end is not None
+        spent = facts.spent
+        self.ledger.charge(facts.fate, spent)
+        record: dict[str, Any] = {
+            "kind": "task",
+            "task": facts.task,
+            "attempt": facts.attempt,
+            "version": facts.version,
+            "client": facts.client,
+            "fate": facts.fate.value,
+            "start": to_seconds(facts.start),
+            "end": to_seconds(facts.end),
+            "download": to_seconds(spent.download),
+            "compute": to_seconds(spent.compute),
+            "upload": to_seconds(spent.upload),
+            "bytes_down": spent.bytes_down,
+            "bytes_up": spent.bytes_up,
+            "samples": facts.samples,
+        }
+        if facts.loss is not None:
+            record |= {"weight": facts.weight, "loss": facts.loss}
+        if facts.why:
+            record["why"] = facts.why
+        self.log.append(record)
+
+    def commit(self, commit: Commit, loss: float, lr: float, params: str) -> None:
+        """A version was made."""
+        self.log.append(
+            {
+                "kind": "commit",
+                "attempt": commit.attempt,
+                "version": commit.version,
+                "t": to_seconds(commit.time),
+                "completed": len(commit.tasks),
+                "loss": loss,
+                "lr": lr,
+                "params": params,
+                "ledger": self.ledger.record(),
+            }
+        )
+
+    def abandon(self, abandon: Abandon) -> None:
+        """An attempt came to nothing."""
+        self.log.append(
+            {
+                "kind": "abandon",
+                "attempt": abandon.attempt,
+                "version": abandon.version,
+                "t": to_seconds(abandon.time),
+                "completed": abandon.completed,
+                "needed": abandon.needed,
+                "why": abandon.why,
+                "ledger": self.ledger.record(),
+            }
+        )
+
+    def evaluate(
+        self, version: int, time: Micros, split: str, clients: Sequence[int], count: Sequence[int],
+        sums: dict[str, list[float]], metrics: dict[str, float],
+    ) -> None:  # fmt: skip
+        """A version was tested."""
+        self.log.append(
+            {
+                "kind": "evaluate",
+                "version": version,
+                "t": to_seconds(time),
+                "split": split,
+                "clients": list(clients),
+                "count": list(count),
+                "sums": sums,
+                "metrics": metrics,
+            }
+        )
+
+    def end(self, stop: Stop, version: int, attempts: int, abandoned: int) -> None:
+        """The run is over."""
+        self.log.append(
+            {
+                "kind": "end",
+                "t": to_seconds(stop.time),
+                "version": version,
+                "attempts": attempts,
+                "abandoned": abandoned,
+                "why": stop.why,
+                "ledger": self.ledger.record(),
+            }
+        )

@@ -1,0 +1,77 @@
+"""The price of a task on a device, and what of it had been spent at any moment (§4.2, Device Monitor).
+
+download = bytes / bandwidth; compute = samples × ms per sample × factor; upload = bytes / bandwidth. One phase follows
+the other. The factor is 3 by default: a backward pass costs about twice a forward pass, and traces hold inference times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fedscale.units import Micros
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds and bytes of one task, whole or up to some moment."""
+
+    download: Micros
+    compute: Micros
+    upload: Micros
+    bytes_down: int
+    bytes_up: int
+
+    @property
+    def total(self) -> Micros:
+        """Microseconds from the start of the download to the end of the upload."""
+        return self.download + self.compute + self.upload
+
+    def until(self, elapsed: Micros) -> Cost:
+        """Return what had been spent after ``elapsed``: phases cut off there, and the whole bytes passed until then."""
+        download = min(elapsed, self.download)
+        compute = min(elapsed - download, self.compute)
+        upload = min(elapsed - download - compute, self.upload)
+        return Cost(
+            download,
+            compute,
+            upload,
+            _passed(self.bytes_down, download, self.download),
+            _passed(self.bytes_up, upload, self.upload) if elapsed >= self.download + self.compute else 0,
+        )
+
+
+def _passed(size: int, elapsed: Micros, duration: Micros) -> int:
+    return size * elapsed // duration if duration else size
+
+
+def price(
+    samples: IntArray,
+    ms_per_sample: FloatArray,
+    down_kbps: FloatArray,
+    up_kbps: FloatArray,
+    bytes_down: int,
+    bytes_up: IntArray,
+    compute_factor: float,
+) -> list[Cost]:
+    """Price a cohort, one row per task; times are rounded to whole microseconds.
+
+    Args:
+        samples: samples that each task processes, repetitions counted.
+        ms_per_sample: milliseconds per sample of each device for a forward pass.
+        down_kbps: download bandwidth of each device in kbit/s.
+        up_kbps: upload bandwidth of each device in kbit/s.
+        bytes_down: size of the payload that everyone downloads.
+        bytes_up: size of each task's payload to upload.
+        compute_factor: training cost of a sample in forward passes.
+    """
+    download = np.rint(bytes_down * 8_000 / down_kbps).astype(np.int64)
+    compute = np.rint(samples * ms_per_sample * compute_factor * 1_000).astype(np.int64)
+    upload = np.rint(bytes_up * 8_000 / up_kbps).astype(np.int64)
+    rows = zip(download.tolist(), compute.tolist(), upload.tolist(), np.asarray(bytes_up).tolist(), strict=True)
+    return [Cost(down, work, up, bytes_down, size_up) for down, work, up, size_up in rows]

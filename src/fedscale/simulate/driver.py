@@ -1,0 +1,326 @@
+"""The virtual-time driver: feeds the coordinator events from a queue and carries out its commands.
+
+The clock jumps from event to event; only training and testing take real time. All decisions are the coordinator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedscale.core.aggregator import Aggregator, Outcomes
+from fedscale.core.client_manager import ClientManager
+from fedscale.errors import RunError, StalledError
+from fedscale.execute.base import Executor, IntArray, Trained
+from fedscale.job import LocalConf
+from fedscale.learn.conf import TrainConf
+from fedscale.learn.model import digest
+from fedscale.outcomes import Fate, Outcome
+from fedscale.report.checkpoint import save_checkpoint
+from fedscale.report.recorder import Recorder
+from fedscale.rounds.events import (
+    Abandon,
+    Close,
+    Command,
+    Commit,
+    Done,
+    Evaluate,
+    Fold,
+    Folded,
+    Ready,
+    Start,
+    Stop,
+    Tick,
+    Wait,
+)
+from fedscale.rounds.queue import EventQueue
+from fedscale.rounds.sync import SyncRounds
+from fedscale.simulate.cohort import Cohort, mean_loss
+from fedscale.simulate.pricing import Pricer
+from fedscale.simulate.progress import Observer, Progress
+from fedscale.simulate.timings import Timings
+from fedscale.traces.population import Population
+from fedscale.units import NEVER, to_seconds
+
+
+@dataclass(frozen=True)
+class Training:
+    """How tasks are trained: local settings, the job's seed, and whether uploads are priced only after training."""
+
+    local: LocalConf
+    seed: int
+    train_to_price: bool
+
+
+@dataclass(frozen=True)
+class Testing:
+    """On whom versions are tested."""
+
+    split: str
+    clients: IntArray
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where and how often the state is written down, and to which job it belongs."""
+
+    directory: Path
+    every: int
+    job_digest: str
+
+
+class Simulation:
+    """One run in virtual time. `run` goes on until the coordinator stops, or the observer asks to."""
+
+    def __init__(
+        self,
+        coordinator: SyncRounds,
+        manager: ClientManager,
+        aggregator: Aggregator,
+        population: Population,
+        pricer: Pricer,
+        executor: Executor,
+        recorder: Recorder,
+        timings: Timings,
+        observer: Observer,
+        *,
+        training: Training,
+        testing: Testing,
+        saving: Saving,
+    ) -> None:
+        self.now = 0
+        self.finished = False
+        self._coordinator = coordinator
+        self._manager = manager
+        self._aggregator = aggregator
+        self._population = population
+        self._pricer = pricer
+        self._executor = executor
+        self._recorder = recorder
+        self._timings = timings
+        self._observer = observer
+        self._training = training
+        self._testing = testing
+        self._saving = saving
+        self._queue = EventQueue()
+        self._cohort = Cohort()
+        self._trained: Trained | None = None
+        self._feedbacks: list[Outcome] = []
+        self._online = 0
+        self._loss: float | None = None
+        self._metrics: dict[str, float] = {}
+
+    @property
+    def vector(self) -> Tensor:
+        """The global model as it stands."""
+        return self._aggregator.vector
+
+    def select(self, wanted: int, now: int) -> Sequence[int]:
+        """Ask the client manager for participants; the coordinator calls this."""
+        with self._timings.part("select"):
+            feedbacks, self._feedbacks = self._feedbacks, []
+            chosen = self._manager.select_participants(wanted, to_seconds(now), feedbacks)
+            return [int(client) for client in chosen]
+
+    def run(self) -> bool:
+        """Go on to the end; return whether it was reached (and not interrupted by the observer)."""
+        while not self.finished:
+            if self._observer.stop_asked():
+                self._save()
+                return False
+            attempt = self._coordinator.attempt
+            self._carry_out(self._coordinator.handle(Ready(self.now)))
+            while self._queue:
+                event = self._queue.pop()
+                self.now = event.time
+                if isinstance(event, Done):
+                    self._cohort.arrived(event.task, event.time)
+                self._carry_out(self._coordinator.handle(event))
+            if self._coordinator.attempt > attempt:
+                self._after_attempt()
+        return True
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Start():
+                    self._start(command)
+                case Close(time, task, fate):
+                    self._cohort.close(task, fate, time)
+                case Fold():
+                    self._fold(command)
+                case Commit():
+                    self._commit(command)
+                case Abandon():
+                    self._end_attempt()
+                    self._recorder.abandon(command)
+                case Evaluate():
+                    self._evaluate(command)
+                case Wait():
+                    self._jump()
+                case Stop():
+                    self._stop(command)
+
+    def _start(self, start: Start) -> None:
+        self._online = len(self._manager.online(to_seconds(start.time)))
+        self._recorder.select(start, self._online)
+        sizes = self._upload_sizes(start) if self._training.train_to_price else None
+        cohort = self._pricer.cohort(start, sizes)
+        self._cohort = Cohort(cohort)
+        for event in self._pricer.endings(start, cohort):
+            self._queue.push(event)
+        if start.deadline is not None:
+            self._queue.push(Tick(start.deadline, start.attempt))
+
+    def _upload_sizes(self, start: Start) -> list[int]:
+        confs = [
+            self._conf(task, client, start.version) for task, client in zip(start.tasks, start.clients, strict=True)
+        ]
+        with self._timings.part("train"):
+            return self._executor.upload_sizes(self._aggregator.vector, confs)
+
+    def _fold(self, fold: Fold) -> None:
+        self._queue.clear()
+        cohort = [self._cohort[task] for task in fold.tasks]
+        confs = [self._conf(facts.task, facts.client, facts.version) for facts in cohort]
+        with self._timings.part("train"):
+            self._trained = self._executor.train(self._aggregator.vector, confs)
+        refused = self._cohort.take(self._trained)
+        for report in self._trained.reports:
+            if report.trace:
+                self._observer.notice(f"task {report.task} failed:\n{report.trace}")
+        self._carry_out(self._coordinator.handle(Folded(fold.time, fold.attempt, refused)))
+
+    def _conf(self, task: int, client: int, version: int) -> TrainConf:
+        local = self._training.local
+        return TrainConf(
+            task=task,
+            client=client,
+            version=version,
+            seed=self._training.seed,
+            lr=local.lr_at(version),
+            batch_size=local.batch_size,
+            steps=local.steps,
+            epochs=local.epochs,
+            momentum=local.momentum,
+            weight_decay=local.weight_decay,
+        )
+
+    def _end_attempt(self) -> list[Outcome]:
+        """Write down every task of the attempt and tell the hooks."""
+        self._queue.clear()
+        outcomes = self._cohort.outcomes(self._pricer.samples)
+        for facts, outcome in zip(self._cohort.facts, outcomes, strict=True):
+            self._recorder.task(facts)
+            self._aggregator.client_completion_handler(outcome)
+        self._feedbacks += outcomes
+        return outcomes
+
+    def _commit(self, commit: Commit) -> None:
+        trained, self._trained = self._trained, None
+        assert trained is not None
+        outcomes = [outcome for outcome in self._end_attempt() if outcome.fate is Fate.COMPLETED]
+        with self._timings.part("aggregate"):
+            mean = trained.total / trained.weight
+            self._aggregator.round_completion_handler(Outcomes(tuple(outcomes), mean, trained.weight))
+        if not torch.isfinite(self._aggregator.vector).all():
+            raise RunError(f"round {commit.version}: the global model is no longer finite; try a lower learning rate")
+        self._loss = mean_loss(trained)
+        lr = self._training.local.lr_at(commit.version - 1)
+        self._recorder.commit(commit, self._loss, lr, digest(self._aggregator.vector))
+
+    def _evaluate(self, evaluate: Evaluate) -> None:
+        with self._timings.part("evaluate"):
+            results = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
+        count = [result.count for result in results]
+        sums = {name: [result.sums[name] for result in results] for name in results[0].sums}
+        total = sum(count)
+        self._metrics = {RATIOS.get(name, name): sum(values) / total for name, values in sums.items()}
+        clients = [result.client for result in results]
+        self._recorder.evaluate(
+            evaluate.version, evaluate.time, self._testing.split, clients, count, sums, self._metrics
+        )
+
+    def _jump(self) -> None:
+        arrival = self._population.next_arrival(self.now, self._manager.clients)
+        if arrival == self.now:
+            raise RunError("the selector chose nobody although clients are online")
+        if arrival == NEVER:
+            self._stop(Stop(self.now, "no client will ever be online", stalled=True))
+            return
+        self._recorder.jump(self.now, arrival)
+        self.now = arrival
+
+    def _stop(self, stop: Stop) -> None:
+        self.finished = True
+        self._recorder.end(stop, self._coordinator.version, self._coordinator.attempt, self._coordinator.abandoned)
+        self._save()
+        if stop.stalled:
+            raise StalledError(f"after {to_seconds(stop.time):g} virtual seconds: {stop.why}")
+
+    def _after_attempt(self) -> None:
+        version = self._coordinator.version
+        if self._coordinator.attempt % self._saving.every == 0 and not self.finished:
+            self._save()
+        self._timings.write(self._coordinator.attempt, version)
+        rounds = self._coordinator.policy.rounds
+        ledger = self._recorder.ledger
+        self._observer.attempt(
+            Progress(
+                version=version,
+                rounds=rounds,
+                attempt=self._coordinator.attempt,
+                virtual_seconds=to_seconds(self.now),
+                online=self._online,
+                selected=len(self._cohort),
+                completed=self._cohort.count(Fate.COMPLETED),
+                dropped=self._cohort.count(Fate.DROPPED),
+                loss=self._loss,
+                metrics=self._metrics,
+                bytes_down=ledger.bytes_down,
+                bytes_up=ledger.bytes_up,
+                seconds_left=self._timings.left(version, rounds),
+            )
+        )
+
+    def _save(self) -> None:
+        with self._timings.part("checkpoint"):
+            self._recorder.log.sync()
+            save_checkpoint(self._saving.directory, self._coordinator.attempt, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a checkpoint keeps."""
+        return {
+            "job": self._saving.job_digest,
+            "time": self.now,
+            "finished": self.finished,
+            "log": {"offset": self._recorder.log.offset, "chain": self._recorder.log.chain},
+            "ledger": self._recorder.ledger.state(),
+            "coordinator": self._coordinator.state(),
+            "manager": self._manager.state(),
+            "aggregator": self._aggregator.state(),
+            "feedbacks": [asdict(outcome) for outcome in self._feedbacks],
+            "loss": self._loss,
+            "metrics": self._metrics,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state from a checkpoint (the log's writer is opened at its offset by the caller)."""
+        self.now = state["time"]
+        self.finished = state["finished"]
+        self._recorder.ledger.restore(state["ledger"])
+        self._coordinator.restore(state["coordinator"])
+        self._manager.restore(state["manager"])
+        self._aggregator.restore(state["aggregator"])
+        self._feedbacks = [Outcome(**{**values, "fate": Fate(values["fate"])}) for values in state["feedbacks"]]
+        self._loss = state["loss"]
+        self._metrics = state["metrics"]
+
+
+RATIOS = {"correct": "accuracy"}
+"""Metrics whose name differs from that of the sum they are the mean of."""

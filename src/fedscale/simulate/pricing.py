@@ -1,0 +1,69 @@
+"""What a cohort's tasks cost on its devices, and how each ends if nothing else ends it first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedscale.job import LocalConf
+from fedscale.learn.samples import processed
+from fedscale.report.recorder import TaskFacts
+from fedscale.rounds.cost import IntArray, price
+from fedscale.rounds.events import Done, Lost, Start
+from fedscale.traces.population import Population
+
+
+class Pricer:
+    """Prices tasks against the population's devices and slots.
+
+    Args:
+        population: devices and availability of all clients.
+        samples: training samples of every client.
+        local: steps or epochs, and batch size.
+        compute_factor: see `fedscale.rounds.cost`.
+        payload: bytes down and up of one task.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        samples: IntArray,
+        local: LocalConf,
+        compute_factor: float,
+        payload: tuple[int, int],
+    ) -> None:
+        self.samples = samples
+        self._population = population
+        self._local = local
+        self._factor = compute_factor
+        self._bytes_down, self._bytes_up = payload
+
+    def cohort(self, start: Start, upload_sizes: Sequence[int] | None) -> list[TaskFacts]:
+        """Return the facts of every task that starts; ``upload_sizes`` replace the payload's size if given."""
+        clients = np.array(start.clients, dtype=np.int64)
+        work = np.array([self._processed(int(count)) for count in self.samples[clients]], dtype=np.int64)
+        up = np.full(len(clients), self._bytes_up) if upload_sizes is None else np.array(upload_sizes, dtype=np.int64)
+        speeds = self._population.speeds(clients)
+        costs = price(work, *speeds, self._bytes_down, up, self._factor)
+        rows = zip(start.tasks, start.clients, costs, work.tolist(), strict=True)
+        return [
+            TaskFacts(task, client, start.attempt, start.version, start.time, cost, samples)
+            for task, client, cost, samples in rows
+        ]
+
+    def endings(self, start: Start, cohort: Sequence[TaskFacts]) -> list[Done | Lost]:
+        """Return how each task ends: done, or lost at the end of its client's slot, if that comes first.
+
+        The whole interval counts: a client that goes away and is back before the finish is lost all the same.
+        Finishing at the very end of the slot counts as done.
+        """
+        slots = self._population.until(start.time, np.array(start.clients, dtype=np.int64))
+        endings: list[Done | Lost] = []
+        for facts, slot_end in zip(cohort, slots.tolist(), strict=True):
+            finish = facts.start + facts.cost.total
+            endings.append(Done(finish, facts.task) if finish <= slot_end else Lost(slot_end, facts.task))
+        return endings
+
+    def _processed(self, samples: int) -> int:
+        return processed(samples, self._local.steps, self._local.epochs, self._local.batch_size)

@@ -1,0 +1,163 @@
+"""From a job to the parts of a run. Each part is given what concerns it; nobody receives the whole job."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedscale import seeds
+from fedscale.core.aggregator import Aggregator
+from fedscale.core.client import Client
+from fedscale.core.client_manager import ClientManager
+from fedscale.core.plugins import Plugins, load_plugins
+from fedscale.data.catalogue import load_dataset
+from fedscale.data.federated import FederatedDataset
+from fedscale.data.split import Split, held_out_counts, split_clients
+from fedscale.errors import JobError
+from fedscale.execute.base import Executor, IntArray
+from fedscale.execute.inprocess import InProcess
+from fedscale.execute.pool import Pool
+from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
+from fedscale.job import EvaluateConf, Job, RoundsConf
+from fedscale.learn.build import build_model
+from fedscale.learn.model import Model
+from fedscale.learn.payload import encode
+from fedscale.learn.server import SERVER_OPTIMIZERS
+from fedscale.rounds.sync import SyncPolicy
+from fedscale.select import SELECTORS
+from fedscale.simulate.pricing import Pricer
+from fedscale.traces.population import Population, build_population
+from fedscale.units import NEVER, to_micros
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a run that do not depend on where it is written.
+
+    Attributes:
+        dataset: opened.
+        split: of its clients.
+        samples: training samples of every client (those held out left out).
+        test_clients: on whom versions are tested.
+        population: devices and slots of every client.
+        model: at its initial weights.
+        plugins: the classes to run with.
+    """
+
+    dataset: FederatedDataset
+    split: Split
+    samples: IntArray
+    test_clients: IntArray
+    population: Population
+    model: Model
+    plugins: Plugins
+
+
+def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
+    """Load the data and build everything that the job names; whatever is wrong with the job is found here.
+
+    Args:
+        job: the experiment.
+        classes: ``client``, ``client_manager``, ``aggregator`` given in Python; they come before those of plugin files.
+    """
+    found = load_plugins(job.plugins)
+    plugins = Plugins(**{**vars(found), **classes})
+    SELECTORS.build(job.selector.name, job.selector.options)
+    SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
+    dataset = load_dataset(job.data.name, seed=job.seed, **job.data.options)
+    split = split_clients(dataset.counts, job.data, job.seed)
+    held_out = held_out_counts(dataset.counts, split.within_client)
+    return Parts(
+        dataset=dataset,
+        split=split,
+        samples=dataset.counts - held_out,
+        test_clients=_test_clients(split, held_out, job.evaluate, job.seed),
+        population=build_population(len(dataset), job.devices, job.availability, job.seed),
+        model=build_model(dataset.card, job.model, job.seed),
+        plugins=plugins,
+    )
+
+
+def _test_clients(split: Split, held_out: IntArray, conf: EvaluateConf, seed: int) -> IntArray:
+    groups = {"test": split.test, "validation": split.validation, "held_out": split.train[held_out[split.train] > 0]}
+    clients = groups[conf.split]
+    if len(clients) == 0:
+        remedy = "data.split.within_client" if conf.split == "held_out" else f"data.split.{conf.split}"
+        raise JobError(f"evaluate.split: there is nobody in {conf.split!r}; raise {remedy}")
+    if conf.max_clients is not None and conf.max_clients < len(clients):
+        clients = np.sort(seeds.rng(seed, "evaluate").choice(clients, conf.max_clients, replace=False))
+    return clients
+
+
+def payload(job: Job, model: Model) -> tuple[int, int]:
+    """Return the bytes that one task downloads and uploads: those of the serialized model, or what the job says."""
+    size = job.cost.payload_bytes or len(encode(model.vector))
+    return size, size
+
+
+def policy(rounds: RoundsConf, evaluate: EvaluateConf) -> SyncPolicy:
+    """Translate a job's numbers into the coordinator's."""
+    return SyncPolicy(
+        participants=rounds.participants,
+        over_commitment=rounds.over_commitment,
+        deadline=None if rounds.deadline is None else to_micros(rounds.deadline),
+        min_share=rounds.min_share,
+        rounds=rounds.count,
+        max_time=NEVER if rounds.max_hours is None else to_micros(rounds.max_hours * 3600),
+        evaluate_every=evaluate.every,
+    )
+
+
+def pricer(job: Job, parts: Parts) -> Pricer:
+    """Build what prices the tasks of the job."""
+    sizes = payload(job, parts.model)
+    return Pricer(parts.population, parts.samples, job.local, job.cost.compute_factor, sizes)
+
+
+def manager(job: Job, parts: Parts) -> ClientManager:
+    """Build the client manager over the training clients."""
+    selector = SELECTORS.build(job.selector.name, job.selector.options)
+    return parts.plugins.client_manager(parts.population, parts.split.train, selector, job.seed)
+
+
+def aggregator(job: Job, parts: Parts) -> Aggregator:
+    """Build the aggregator at the initial model."""
+    optimizer = SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
+    return parts.plugins.aggregator(parts.model.vector.clone(), parts.model.parameters, optimizer)
+
+
+def executor(job: Job, parts: Parts, workers: int) -> Executor:
+    """Build the executor: in this process for one worker, else a pool of processes."""
+    client = parts.plugins.client
+    spec = RunnerSpec(
+        dataset=parts.dataset.path,
+        model=job.model,
+        objective=job.local.objective,
+        client=class_reference(client),
+        plugins=job.plugins,
+        seed=job.seed,
+        within_client=parts.split.within_client,
+        weighting=job.rounds.weighting,
+        test_held_out=job.evaluate.split == "held_out",
+    )
+    if workers == 1:
+        return InProcess(build_runner(spec, client))
+    if not can_travel(client):
+        raise JobError(
+            f"workers = {workers}: {client.__name__} is defined in a notebook or a script, where worker processes "
+            "cannot find it; put it into a file of its own and import it or name it as a plugin, or use workers=1"
+        )
+    return Pool(spec, workers, len(parts.model.vector))
+
+
+def can_travel(client: type[Client]) -> bool:
+    """Say whether a worker process can import the class: not if it lives in a notebook, a script or a function."""
+    if client.__module__ == "__main__" or "<locals>" in client.__qualname__:
+        return False
+    module = sys.modules.get(client.__module__)
+    return module is not None and inspect.getsourcefile(client) is not None
