@@ -25,6 +25,9 @@ TRACE_WHOLE_BYTES: Final = 512 << 20
 TRACE_PERIOD_SECONDS: Final = 3_155_760_000.0
 """Longest period of a user's slots: 100 years, so that sums of times stay far from the end of int64."""
 
+BUILTIN_ROWS: Final = 100_000
+"""Most distinct devices and users of the built-in population; larger ones share rows."""
+
 DEVICE_MS_PER_SAMPLE: Final = (1e-6, 1e7)
 """Fastest and slowest inference of one sample that a device may have, in milliseconds."""
 
