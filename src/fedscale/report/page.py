@@ -147,39 +147,38 @@ def _learning(runs: Sequence[Run]) -> Section:
 
 
 def _rounds(runs: Sequence[Run]) -> Section:
-    each = [
-        Plot(_of("fates of tasks", run, runs), plots.fates(run), "How the tasks of every attempt ended.")
-        for run in runs
-    ]
+    text = "How the tasks of every attempt ended."
+    each = [Plot(_of("fates of tasks", run, runs), plots.fates(run), text) for run in runs]
     people = Plot("clients online", plots.online(runs), "Eligible clients when each attempt began.")
     return Section("Rounds", "Who was there, and what became of those who were asked.", [*each, people])
 
 
 def _cost(runs: Sequence[Run]) -> Section:
-    up = "Cumulative; solid is down, dotted up. Partial transfers count as far as they went."
+    ways = "Since the job began; solid is down, dotted up. Broken transfers count as far as they went."
+    time = "Since the job began; solid is time of completed tasks, dotted of all others."
     return Section(
         "Cost",
         "What was sent and computed, and how much of it made no version.",
         [
-            Plot("traffic", plots.traffic(runs), up),
+            Plot("traffic", plots.traffic(runs), ways),
+            Plot("client time", plots.client_time(runs), time),
             Plot("wasted client time by cause", plots.waste_seconds(runs), "Download, compute and upload together."),
             Plot("wasted traffic by cause", plots.waste_bytes(runs), "Down and up together."),
         ],
-        [summary.ledger(runs)],
     )
 
 
 def _clients(runs: Sequence[Run]) -> Section:
     metric = runs[0].metrics.metric
+    tenth = f"Mean {metric} of single clients: solid of all, dotted of the worst tenth."
     return Section(
         "Clients",
         "Who contributed, and whom the model serves.",
         [
             Plot("participation", plots.participation(runs), "Clients that never contributed are at 0."),
             Plot("inequality of participation", plots.lorenz(runs), "On the diagonal, all contribute equally."),
-            Plot(
-                f"{metric} over clients", plots.client_spread(runs), "At the last evaluation; further right is better."
-            ),
+            Plot(f"{metric} over clients", plots.client_spread(runs), "Cumulative, at the last evaluation."),
+            Plot("the worst-served tenth", plots.worst_tenth(runs), tenth),
         ],
         [summary.spread(runs)],
     )
@@ -200,7 +199,7 @@ def _timelines(runs: Sequence[Run]) -> Section:
 
 
 def _origin(runs: Sequence[Run]) -> Section:
-    tables = [summary.provenance(runs)]
+    tables = [summary.provenance(runs), summary.ledger(runs)]
     if len(runs) > 1:
         tables.insert(0, summary.differences(runs))
     return Section("Origin", "What to run to get the same again.", (), tables)

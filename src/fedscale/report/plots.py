@@ -37,6 +37,9 @@ PHASE_COLORS: Final = {"download": "#7fb8ea", "compute": "#3d7bd9", "upload": "#
 QUIET: Final = "#8d939c"
 """Lines that accompany: baselines, the diagonal, the end of a round. Readable on light and dark."""
 
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+"""The page's own."""
+
 POINTS: Final = 500
 """Most points of a line."""
 
@@ -64,32 +67,34 @@ class Run:
 def score(runs: Sequence[Run], *, by_time: bool) -> Figure:
     """Draw the dataset's metric against rounds or virtual time; baselines dashed; one run with its clients' spread."""
     metric = runs[0].metrics.metric
-    figure = _figure(*_x_title(runs, by_time), metric, y_format=".0%" if metric == "accuracy" else None)
+    figure = _figure(_x_title(runs, by_time), metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
     for run in runs:
         x, rows = _evaluation_axis(run, runs, by_time)
         if len(runs) == 1:
             _band(figure, run, x, rows)
         y = run.metrics.evaluations[metric].to_numpy()[rows]
-        figure.add_scatter(x=x, y=y, name=run.text, mode="lines+markers", line=_line(run), marker={"size": 5})
+        name = run.text if len(runs) > 1 else metric
+        figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", line=_line(run), marker={"size": 5})
     _baselines(figure, runs, by_time)
     return figure
 
 
 def loss(runs: Sequence[Run], *, by_time: bool) -> Figure:
     """Draw training loss (lines) and the loss of evaluations (dots) against rounds or virtual time."""
-    figure = _figure(*_x_title(runs, by_time), "loss")
+    figure = _figure(_x_title(runs, by_time), "loss", runs=len(runs))
     divisor, _ = time_unit(_longest(runs))
     for run in runs:
         rounds = run.metrics.rounds.filter(run.metrics.rounds["committed"])
         rows = thin(rounds.num_rows)
         x = (rounds["end"].to_numpy() / divisor if by_time else rounds["version"].to_numpy())[rows]
         y = rounds["loss"].to_numpy()[rows]
-        figure.add_scatter(x=x, y=y, name=f"{run.text}, training", mode="lines", line=_line(run))
+        _draw(figure, runs, run, "training", x, y, "solid")
         if "loss" in run.metrics.evaluations.column_names:
             x, rows = _evaluation_axis(run, runs, by_time)
             y = run.metrics.evaluations["loss"].to_numpy()[rows]
             dots = {"color": run.color, "size": 6, "symbol": "circle-open"}
-            figure.add_scatter(x=x, y=y, name=f"{run.text}, evaluation", mode="markers", marker=dots)
+            name = "evaluation" if len(runs) == 1 else f"{run.text}, evaluation"
+            figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=dots, showlegend=len(runs) == 1)
     return figure
 
 
@@ -114,13 +119,25 @@ def traffic(runs: Sequence[Run]) -> Figure:
     """Draw bytes sent down (lines) and up (dashes) since the job began, against attempts."""
     most = max(max(run.metrics.ledger.get(way, 0) for way in ("bytes_down", "bytes_up")) for run in runs)
     divisor, unit = size_unit(most)
-    figure = _figure("attempt", f"traffic ({unit})")
+    figure = _figure("attempt", f"traffic ({unit})", runs=len(runs))
     for run in runs:
         rows = thin(run.metrics.rounds.num_rows)
         for way, dash in (("down", "solid"), ("up", "dot")):
             y = np.cumsum(run.metrics.rounds[f"bytes_{way}"].to_numpy())[rows] / divisor
-            name = f"{run.text}, {way}" if len(runs) > 1 else way
-            figure.add_scatter(x=rows + 1, y=y, name=name, mode="lines", line=_line(run, dash))
+            _draw(figure, runs, run, way, rows + 1, y, dash)
+    return figure
+
+
+def client_time(runs: Sequence[Run]) -> Figure:
+    """Draw client time since the job began, useful (lines) and wasted (dots), against attempts."""
+    most = max(float(run.metrics.headline["client_seconds"]) for run in runs)
+    divisor, unit = time_unit(most)
+    figure = _figure("attempt", f"client {unit}", runs=len(runs))
+    for run in runs:
+        rows = thin(run.metrics.rounds.num_rows)
+        for kind, dash in (("useful", "solid"), ("wasted", "dot")):
+            y = np.cumsum(run.metrics.rounds[f"{kind}_seconds"].to_numpy())[rows] / divisor
+            _draw(figure, runs, run, kind, rows + 1, y, dash)
     return figure
 
 
@@ -142,7 +159,7 @@ def waste_bytes(runs: Sequence[Run]) -> Figure:
 def online(runs: Sequence[Run]) -> Figure:
     """Draw how many clients were online when each attempt began; none during waits."""
     divisor, unit = time_unit(_longest(runs))
-    figure = _figure(f"virtual time ({unit})", "clients online")
+    figure = _figure(f"virtual time ({unit})", "clients online", runs=len(runs))
     for run in runs:
         rounds, jumps = run.metrics.rounds, run.metrics.jumps
         t = np.concatenate([rounds["start"].to_numpy(), jumps["t"].to_numpy()])
@@ -151,6 +168,7 @@ def online(runs: Sequence[Run]) -> Figure:
         order = order[thin(len(order))]
         line = _line(run) | {"shape": "hv"}
         figure.add_scatter(x=t[order] / divisor, y=count[order], name=run.text, mode="lines", line=line)
+    figure.update_layout(showlegend=len(runs) > 1)
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -159,20 +177,20 @@ def participation(runs: Sequence[Run]) -> Figure:
     """Draw how many training clients contributed how often."""
     most = max(int(run.metrics.contributions.max(initial=0)) for run in runs)
     width = -(-(most + 1) // 30)
-    figure = _figure("updates of a client that counted", "clients")
+    figure = _figure("updates of a client that counted", "clients", runs=len(runs))
     x = np.arange(0, most + 1, width)
     names = [str(low) if width == 1 else f"{low}–{low + width - 1}" for low in x]
     for run in runs:
         counts = np.bincount(run.metrics.contributions.astype(np.int64) // width, minlength=len(x))
         figure.add_bar(x=names, y=counts, name=run.text, marker_color=run.color)
-    figure.update_layout(barmode="group", bargap=0.12)
+    figure.update_layout(barmode="group", bargap=0.12, showlegend=len(runs) > 1)
     figure.update_xaxes(type="category")
     return figure
 
 
 def lorenz(runs: Sequence[Run]) -> Figure:
     """Draw the Lorenz curve of participation: which share of all updates came from which share of clients."""
-    figure = _figure("share of clients, least active first", "share of updates", y_format=".0%")
+    figure = _figure("share of clients, least active first", "share of updates", runs=len(runs), y_format=".0%")
     figure.add_scatter(
         x=[0, 1], y=[0, 1], name="equal", mode="lines", line={"color": QUIET, "dash": "dot", "width": 1.5}
     )
@@ -189,7 +207,7 @@ def lorenz(runs: Sequence[Run]) -> Figure:
 def client_spread(runs: Sequence[Run]) -> Figure:
     """Draw the cumulative distribution of the dataset's metric over clients, at the last evaluation."""
     metric = runs[0].metrics.metric
-    figure = _figure(f"{metric} of a client", "share of clients", y_format=".0%")
+    figure = _figure(f"{metric} of a client", "share of clients", runs=len(runs), y_format=".0%")
     for run in runs:
         if metric not in run.metrics.client_accuracy.column_names:
             continue
@@ -197,8 +215,20 @@ def client_spread(runs: Sequence[Run]) -> Figure:
         rows = thin(len(values))
         y = (rows + 1) / len(values)
         figure.add_scatter(x=values[rows], y=y, name=run.text, mode="lines", line=_line(run) | {"shape": "hv"})
-    if metric == "accuracy":
-        figure.update_xaxes(tickformat=".0%")
+    figure.update_layout(showlegend=len(runs) > 1)
+    figure.update_xaxes(tickformat=".0%" if metric == "accuracy" else None)
+    return figure
+
+
+def worst_tenth(runs: Sequence[Run]) -> Figure:
+    """Draw the mean metric of the worst-served tenth of the clients, and of all clients, against rounds."""
+    metric = runs[0].metrics.metric
+    figure = _figure("round", metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
+    for run in runs:
+        x, rows = _evaluation_axis(run, runs, by_time=False)
+        for name, column, dash in (("mean of clients", "mean", "solid"), ("worst tenth", "worst10", "dot")):
+            y = run.metrics.evaluations[column].to_numpy()[rows] if len(rows) else rows
+            _draw(figure, runs, run, name, x, y, dash)
     return figure
 
 
@@ -254,7 +284,8 @@ def size_unit(size: float) -> tuple[float, str]:
     return 1.0, "bytes"
 
 
-def _figure(x: str, y: str, *, y_format: str | None = None) -> Figure:
+def _figure(x: str, y: str, *, runs: int = 1, y_format: str | None = None) -> Figure:
+    """Return an empty figure in the report's style, higher for the legend of several runs."""
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -263,15 +294,26 @@ def _figure(x: str, y: str, *, y_format: str | None = None) -> Figure:
         margin={"l": 58, "r": 14, "t": 34, "b": 46},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12.5},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        font={"family": FONT, "size": 12.5},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         hovermode="x unified",
         showlegend=True,
-        height=330,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": QUIET, "activecolor": RUN_COLORS[0]},
+        height=310 + 20 * runs,
     )
-    figure.update_xaxes(title=x, showgrid=False, zeroline=False, ticks="outside", ticklen=4)
-    figure.update_yaxes(title=y, tickformat=y_format, zeroline=False, automargin=True)
+    figure.update_xaxes(title=x, showgrid=False, zeroline=False, ticks="outside", ticklen=4, title_font_size=12.5)
+    figure.update_yaxes(
+        title=y, tickformat=y_format, zeroline=False, automargin=True, title_standoff=8, title_font_size=12.5
+    )
     return figure
+
+
+def _draw(figure: Figure, runs: Sequence[Run], run: Run, part: str, x: Any, y: Any, dash: str) -> None:
+    """Draw one of a run's two lines; of several runs, only the solid ones stand in the legend."""
+    alone = len(runs) == 1
+    name = part if alone else run.text if dash == "solid" else f"{run.text}, {part}"
+    legend = alone or dash == "solid"
+    figure.add_scatter(x=x, y=y, name=name, mode="lines", line=_line(run, dash), showlegend=legend)
 
 
 def _line(run: Run, dash: str = "solid") -> dict[str, Any]:
@@ -282,8 +324,8 @@ def _longest(runs: Sequence[Run]) -> float:
     return max(float(run.metrics.headline["virtual_seconds"]) for run in runs)
 
 
-def _x_title(runs: Sequence[Run], by_time: bool) -> tuple[str]:
-    return (f"virtual time ({time_unit(_longest(runs))[1]})",) if by_time else ("round",)
+def _x_title(runs: Sequence[Run], by_time: bool) -> str:
+    return f"virtual time ({time_unit(_longest(runs))[1]})" if by_time else "round"
 
 
 def _evaluation_axis(run: Run, runs: Sequence[Run], by_time: bool) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -294,11 +336,11 @@ def _evaluation_axis(run: Run, runs: Sequence[Run], by_time: bool) -> tuple[npt.
 
 
 def _band(figure: Figure, run: Run, x: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
-    low, high = (run.metrics.evaluations[name].to_numpy()[rows] for name in ("p10", "p90"))
-    invisible = {"width": 0, "color": run.color}
-    figure.add_scatter(x=x, y=high, mode="lines", line=invisible, showlegend=False, name="90th percentile of clients")
+    line = {"width": 0, "color": run.color}
     fill = {"fill": "tonexty", "fillcolor": f"{run.color}26"}
-    figure.add_scatter(x=x, y=low, mode="lines", line=invisible, name="10th to 90th percentile of clients", **fill)
+    for column, name, style in (("p10", "10th percentile", {}), ("p90", "90th percentile", fill)):
+        y = run.metrics.evaluations[column].to_numpy()[rows] if len(rows) else rows
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, showlegend=False, **style)
 
 
 def _baselines(figure: Figure, runs: Sequence[Run], by_time: bool) -> None:
@@ -313,7 +355,7 @@ def _baselines(figure: Figure, runs: Sequence[Run], by_time: bool) -> None:
 
 
 def _waste(runs: Sequence[Run], columns: Sequence[str], divisor: float, unit: str) -> Figure:
-    figure = _figure("", unit)
+    figure = _figure("", unit, runs=len(runs))
     tables = [run.metrics.waste_by_cause() for run in runs]
     met = [index for index in range(len(FATES) - 1) if any(table["tasks"][index].as_py() for table in tables)]
     for run, table in zip(runs, tables, strict=True):

@@ -78,11 +78,23 @@ def cards(metrics: Metrics, real: float | None) -> list[Card]:
         Card(f"final {metric}", show(metric, head["final"]), baselines),
         Card("rounds", f"{head['versions']:,}", f"{head['abandoned']:,} abandoned · {head['selected']:,} tasks"),
         Card("virtual time", human_seconds(head["virtual_seconds"]), _real(real)),
+        _almost_there(metrics),
         Card("traffic", human_bytes(head["bytes_down"] + head["bytes_up"]), _ways(head)),
         Card("wasted work", show("accuracy", head["waste_share"]), wasted),
         Card("clients", f"{head['clients_completed']:,}", took_part),
         Card("fairness (Jain)", _number(head["jain"]), f"worst tenth of clients {show(metric, head['worst10'])}"),
     ]
+
+
+def _almost_there(metrics: Metrics) -> Card:
+    """Say when nine tenths of what was reached were reached: what came after was slow."""
+    best, metric = metrics.headline["best"], metrics.metric
+    title = f"time to 90 % of the best {metric}"
+    if best is None:
+        return Card(title, "–")
+    target = best / 0.9 if metric in LOWER_IS_BETTER else best * 0.9
+    hit = metrics.time_to(target, metric)
+    return Card(title, human_seconds(hit[1]), f"{show(metric, target)} in round {hit[0]}") if hit else Card(title, "–")
 
 
 def comparison(runs: Sequence[Run], real: Sequence[float | None]) -> TextTable:
@@ -91,29 +103,30 @@ def comparison(runs: Sequence[Run], real: Sequence[float | None]) -> TextTable:
     titles = [card.title for card in cards(runs[0].metrics, None)]
     titles[titles.index("clients")] = "clients that contributed"
     metric = runs[0].metrics.metric
-    extra = [
-        ["state", *("finished" if run.metrics.end else "unfinished" for run in runs)],
-        [f"best {metric}", *(show(metric, run.metrics.headline["best"]) for run in runs)],
-        ["real time", *(human_seconds(seconds) if seconds else "–" for seconds in real)],
-    ]
     rows = [[title, *values] for title, *values in zip(titles, *columns, strict=True)]
-    return TextTable(
-        "Headline numbers", ["", *(run.label for run in runs)], rows[:1] + extra[1:2] + rows[1:] + extra[::2]
-    )
+    rows.insert(1, [f"best {metric}", *(show(metric, run.metrics.headline["best"]) for run in runs)])
+    if any(real):
+        rows.append(["real time", *(human_seconds(seconds) if seconds else "–" for seconds in real)])
+    rows.append(["state", *("finished" if run.metrics.end else "unfinished" for run in runs)])
+    return TextTable("Headline numbers", ["", *(run.label for run in runs)], rows)
 
 
 def time_to_targets(runs: Sequence[Run]) -> TextTable:
     """Return when each run reached shares of the best value that all of them reached."""
     metric = runs[0].metrics.metric
     bests = [run.metrics.headline["best"] for run in runs if run.metrics.headline["best"] is not None]
-    header = [f"{metric} of", *(run.label for run in runs)]
     if not bests:
-        return TextTable(f"Time to {metric}", header, [])
+        return TextTable(f"Time to {metric}: not evaluated yet", [""], [])
     lower = metric in LOWER_IS_BETTER
     common = max(bests) if lower else min(bests)
     targets = [common / share if lower else common * share for share in _SHARES]
-    rows = [[show(metric, target), *_reach(runs, target, metric)] for target in targets]
-    return TextTable(f"Time to {metric}: virtual time and round of the first evaluation at least as good", header, rows)
+    header = ["", *(show(metric, target) for target in targets)]
+    found = [[run.metrics.time_to(target, metric) for target in targets] for run in runs]
+    rows = [
+        [run.label, *(_hit(*pair) for pair in zip(hits, found[0], strict=True))]
+        for run, hits in zip(runs, found, strict=True)
+    ]
+    return TextTable(f"Time to {metric}: the first evaluation that is at least as good", header, rows)
 
 
 def differences(runs: Sequence[Run]) -> TextTable:
@@ -130,11 +143,10 @@ def evaluations(run: Run) -> TextTable:
     metrics = run.metrics
     names = [metrics.metric, "p10", "p50", "p90", "worst10"]
     rows = metrics.evaluations.take(thin(metrics.evaluations.num_rows, TABLE_ROWS)).to_pylist()
-    texts = [
-        [str(row["version"]), human_seconds(row["t"]), *(show(metrics.metric, row[name]) for name in names)]
-        + [_number(row["jain"])]
-        for row in rows
-    ]
+    texts = []
+    for row in rows:
+        values = [show(metrics.metric, row[name]) for name in names]
+        texts.append([str(row["version"]), human_seconds(row["t"]), *values, _number(row["jain"])])
     head = ["round", "virtual time", metrics.metric, "10th", "median", "90th percentile", "worst tenth", "Jain"]
     return TextTable(f"{run.label}: evaluations", head, texts)
 
@@ -142,19 +154,10 @@ def evaluations(run: Run) -> TextTable:
 def spread(runs: Sequence[Run]) -> TextTable:
     """Return the distribution of the metric over clients at the last evaluation of each run."""
     metric = runs[0].metrics.metric
-    names = {
-        "p5": "5th percentile",
-        "p25": "25th",
-        "p50": "median",
-        "p75": "75th",
-        "p95": "95th",
-        "std": "std. deviation",
-    }
-    last = [run.metrics.evaluations.slice(max(run.metrics.evaluations.num_rows - 1, 0)).to_pylist() for run in runs]
-    rows = [[title, *(show(metric, row[0][name]) if row else "–" for row in last)] for name, title in names.items()]
-    rows.append(["mean of the worst tenth", *(show(metric, run.metrics.headline["worst10"]) for run in runs)])
-    rows.append(["Jain's index", *(_number(run.metrics.headline["jain"]) for run in runs)])
-    return TextTable(f"{metric} over clients", ["", *(run.label for run in runs)], rows)
+    names = {"p5": "5th percentile", "p25": "25th", "p50": "median", "p75": "75th", "p95": "95th"}
+    names |= {"std": "std. deviation", "worst10": "worst tenth", "jain": "Jain's index"}
+    rows = [[run.label, *(_cell(run.metrics, name) for name in names)] for run in runs]
+    return TextTable(f"{metric} over clients at the last evaluation", ["", *names.values()], rows)
 
 
 def ledger(runs: Sequence[Run]) -> TextTable:
@@ -188,15 +191,12 @@ def _origin(metrics: Metrics) -> dict[str, str]:
     }
 
 
-def _reach(runs: Sequence[Run], target: float, metric: str) -> list[str]:
-    """Say when each run reached a target, and from the second run on how much faster than the first."""
-    found = [run.metrics.time_to(target, metric) for run in runs]
-    texts = [f"{human_seconds(hit[1])} (round {hit[0]})" if hit else "–" for hit in found]
-    first = found[0]
-    for index, hit in enumerate(found[1:], start=1):
-        if hit and first and hit[1] and first[1]:
-            texts[index] += f", {first[1] / hit[1]:.2g}× as fast"
-    return texts
+def _hit(hit: tuple[int, float] | None, first: tuple[int, float] | None) -> str:
+    """Say when a target was reached, and how much faster than by the first run."""
+    if hit is None:
+        return "–"
+    text = f"{human_seconds(hit[1])}, round {hit[0]}"
+    return f"{text} ({first[1] / hit[1]:.2g}× as fast)" if first and hit[1] and first != hit else text
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -205,6 +205,12 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _flatten(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cell(metrics: Metrics, column: str) -> str:
+    last = metrics.evaluations[column].to_pylist()[-1:] if metrics.evaluations.num_rows else []
+    value = last[0] if last else None
+    return _number(value) if column == "jain" else show(metrics.metric, value)
 
 
 def _number(value: float | None) -> str:
