@@ -63,6 +63,13 @@ class Availability:
         offsets = np.searchsorted(users, np.arange(len(periods) + 1))
         return cls(offsets.astype(np.int64), starts, ends, periods, names)
 
+    def take(self, users: IntArray) -> Availability:
+        """Return the slots of ``users``, in that order, repeated or not; they lose their names."""
+        slots = np.diff(self.offsets)[users]
+        offsets = np.append(0, np.cumsum(slots))
+        taken = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][users] - offsets[:-1], slots)
+        return Availability(offsets, self.starts[taken], self.ends[taken], self.periods[users])
+
     @cached_property
     def _most_slots(self) -> int:
         return int(np.diff(self.offsets).max(initial=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,15 +39,8 @@ class Devices:
         return len(self.ms_per_sample)
 
     def take(self, rows: IntArray) -> Devices:
-        """Return the devices of ``rows``, in that order; names follow."""
-        names = tuple(self.names[row] for row in rows) if self.names else ()
-        return replace(
-            self,
-            ms_per_sample=self.ms_per_sample[rows],
-            down_kbps=self.down_kbps[rows],
-            up_kbps=self.up_kbps[rows],
-            names=names,
-        )
+        """Return the devices of ``rows``, in that order, repeated or not; they lose their names."""
+        return Devices(self.ms_per_sample[rows], self.down_kbps[rows], self.up_kbps[rows])
 
 
 def alike(count: int, ms_per_sample: float, kbps: float) -> Devices:

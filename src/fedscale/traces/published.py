@@ -32,6 +32,9 @@ MEAN_KBPS: Final = 13_736.14
 LOG_KBPS: Final = (8.85, 1.09)
 """Mean and standard deviation of the natural logarithm of bandwidth."""
 
+RANK_CORRELATION: Final = 0.034
+"""Spearman's, of compute and bandwidth: they are independent."""
+
 USERS: Final = 107_749
 SLOTS_PER_USER: Final = 20.81
 ONLINE_SECONDS: Final = (1, 79_687.61, 972_262)

@@ -45,6 +45,13 @@ def load_client_availability(path: str | Path) -> Availability:
     return _for_suffix(AVAILABILITY_READERS, Path(path))(Path(path))
 
 
+def source_of(path: Path | None) -> str:
+    """Return the source, as a job names it, that reads ``path``; the built-in one where there is no file."""
+    if path is None:
+        return "builtin"
+    return "csv" if _for_suffix(DEVICE_READERS, path) is csvfiles.read_devices else "fedscale"
+
+
 def published_devices(path: Path) -> Devices:
     """Read devices in FedScale's published structure; its one bandwidth holds for both directions."""
     entries = _entries(path)
