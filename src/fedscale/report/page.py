@@ -17,9 +17,10 @@ import yaml
 from fedscale.errors import LogError
 from fedscale.files import write_text
 from fedscale.report import plots, summary
+from fedscale.report.canvas import RUN_COLORS, RunView
 from fedscale.report.metrics import Metrics
-from fedscale.report.plots import Run
 from fedscale.report.summary import TextTable
+from fedscale.report.timeline import timeline, typical_attempt
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -69,7 +70,7 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> None:
     write_text(out, _render(runs, real))
 
 
-def _load(run_dirs: Sequence[Path]) -> list[Run]:
+def _load(run_dirs: Sequence[Path]) -> list[RunView]:
     if not run_dirs:
         raise LogError("a report needs at least one run directory")
     metrics = [Metrics.from_log(directory / "log.jsonl") for directory in run_dirs]
@@ -77,8 +78,8 @@ def _load(run_dirs: Sequence[Path]) -> list[Run]:
         found = ", ".join(f"{path}: {each.metric}" for path, each in zip(run_dirs, metrics, strict=True))
         raise LogError(f"runs with different metrics cannot be compared ({found}): write a report on each")
     labels = _labels([each.name for each in metrics], run_dirs)
-    colors = [plots.RUN_COLORS[index % len(plots.RUN_COLORS)] for index in range(len(metrics))]
-    return [Run(*each) for each in zip(labels, metrics, colors, strict=True)]
+    colors = [RUN_COLORS[index % len(RUN_COLORS)] for index in range(len(metrics))]
+    return [RunView(*each) for each in zip(labels, metrics, colors, strict=True)]
 
 
 def _labels(names: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
@@ -95,7 +96,7 @@ def _labels(names: Sequence[str], run_dirs: Sequence[Path]) -> list[str]:
     return labels
 
 
-def _render(runs: Sequence[Run], real: Sequence[float | None]) -> str:
+def _render(runs: Sequence[RunView], real: Sequence[float | None]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
@@ -126,7 +127,7 @@ def _subject(metrics: Metrics) -> str:
     return " · ".join(str(name) for name in names)
 
 
-def _learning(runs: Sequence[Run]) -> Section:
+def _learning(runs: Sequence[RunView]) -> Section:
     metric, one = runs[0].metrics.metric, len(runs) == 1
     band = " The band holds the middle 80 % of clients." if one else ""
     table = summary.evaluations(runs[0]) if one else None
@@ -146,14 +147,14 @@ def _learning(runs: Sequence[Run]) -> Section:
     )
 
 
-def _rounds(runs: Sequence[Run]) -> Section:
+def _rounds(runs: Sequence[RunView]) -> Section:
     text = "How the tasks of every attempt ended."
     each = [Plot(_of("fates of tasks", run, runs), plots.fates(run), text) for run in runs]
     people = Plot("clients online", plots.online(runs), "Eligible clients when each attempt began.")
     return Section("Rounds", "Who was there, and what became of those who were asked.", [*each, people])
 
 
-def _cost(runs: Sequence[Run]) -> Section:
+def _cost(runs: Sequence[RunView]) -> Section:
     ways = "Since the job began; solid is down, dotted up. Broken transfers count as far as they went."
     time = "Since the job began; solid is time of completed tasks, dotted of all others."
     return Section(
@@ -168,7 +169,7 @@ def _cost(runs: Sequence[Run]) -> Section:
     )
 
 
-def _clients(runs: Sequence[Run]) -> Section:
+def _clients(runs: Sequence[RunView]) -> Section:
     metric = runs[0].metrics.metric
     tenth = f"Mean {metric} of single clients: solid of all, dotted of the worst tenth."
     return Section(
@@ -184,29 +185,36 @@ def _clients(runs: Sequence[Run]) -> Section:
     )
 
 
-def _timelines(runs: Sequence[Run]) -> Section:
-    shown = [(run, plots.typical_attempt(run.metrics)) for run in runs]
-    text = "Bars are phases up to the moment a task ended; the mark says how. At most 24 clients, all fates among them."
+def _timelines(runs: Sequence[RunView]) -> Section:
+    shown = [(run, typical_attempt(run.metrics)) for run in runs]
+    text = "Bars are phases up to the moment a task ended; the mark says how. At most 24 clients."
     return Section(
         "One round",
         "The phases of a few clients in an attempt of typical length.",
         [
-            Plot(_of(f"attempt {attempt}", run, runs), plots.timeline(run), text, wide=len(runs) == 1)
+            Plot(_of(f"attempt {attempt}", run, runs), timeline(run), text, wide=len(runs) == 1)
             for run, attempt in shown
             if attempt is not None
         ],
     )
 
 
-def _origin(runs: Sequence[Run]) -> Section:
+def _origin(runs: Sequence[RunView]) -> Section:
     tables = [summary.provenance(runs), summary.ledger(runs)]
     if len(runs) > 1:
         tables.insert(0, summary.differences(runs))
     return Section("Origin", "What to run to get the same again.", (), tables)
 
 
-def _of(title: str, run: Run, runs: Sequence[Run]) -> str:
+def _of(title: str, run: RunView, runs: Sequence[RunView]) -> str:
     return title if len(runs) == 1 else f"{title}: {run.label}"
 
 
-_SECTIONS: tuple[Callable[[Sequence[Run]], Section], ...] = (_learning, _rounds, _cost, _clients, _timelines, _origin)
+_SECTIONS: tuple[Callable[[Sequence[RunView]], Section], ...] = (
+    _learning,
+    _rounds,
+    _cost,
+    _clients,
+    _timelines,
+    _origin,
+)

@@ -8,87 +8,47 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fedscale.report.canvas import FATE_COLORS, QUIET, RunView, blank, draw, size_unit, stroke, thin, time_unit
 from fedscale.report.evaluations import gini
 from fedscale.report.facts import FATES
-from fedscale.report.metrics import Metrics
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-RUN_COLORS: Final = ("#3d7bd9", "#e0752d", "#229e7a", "#a65fce", "#c89a12", "#d3507f", "#5aa9b8", "#8d7a63")
-"""Colours of runs, in order; they repeat after the eighth."""
-
-FATE_COLORS: Final = {
-    "completed": "#2f9e7c",
-    "straggler": "#e0aa2b",
-    "dropped": "#dd6038",
-    "failed": "#a8324a",
-    "rejected": "#8f63c4",
-    "late": "#4f82d6",
-    "cancelled": "#8d939c",
-}
-PHASE_COLORS: Final = {"download": "#7fb8ea", "compute": "#3d7bd9", "upload": "#a58be0"}
-QUIET: Final = "#8d939c"
-"""Lines that accompany: baselines, the diagonal, the end of a round. Readable on light and dark."""
-
-FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-"""The page's own."""
-
-POINTS: Final = 500
-"""Most points of a line."""
-
 BARS: Final = 80
 """Most bars of a stacked chart."""
 
-TIMELINE_CLIENTS: Final = 24
-"""Most clients in a timeline."""
 
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it is drawn."""
-
-    label: str
-    metrics: Metrics
-    color: str
-
-    @property
-    def text(self) -> str:
-        """The label, safe where plotly reads markup."""
-        return html.escape(self.label)
-
-
-def score(runs: Sequence[Run], *, by_time: bool) -> Figure:
+def score(runs: Sequence[RunView], *, by_time: bool) -> Figure:
     """Draw the dataset's metric against rounds or virtual time; baselines dashed; one run with its clients' spread."""
     metric = runs[0].metrics.metric
-    figure = _figure(_x_title(runs, by_time), metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
+    figure = blank(_x_title(runs, by_time), metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
     for run in runs:
         x, rows = _evaluation_axis(run, runs, by_time)
         if len(runs) == 1:
             _band(figure, run, x, rows)
         y = run.metrics.evaluations[metric].to_numpy()[rows]
         name = run.text if len(runs) > 1 else metric
-        figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", line=_line(run), marker={"size": 5})
+        figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", line=stroke(run), marker={"size": 5})
     _baselines(figure, runs, by_time)
     return figure
 
 
-def loss(runs: Sequence[Run], *, by_time: bool) -> Figure:
+def loss(runs: Sequence[RunView], *, by_time: bool) -> Figure:
     """Draw training loss (lines) and the loss of evaluations (dots) against rounds or virtual time."""
-    figure = _figure(_x_title(runs, by_time), "loss", runs=len(runs))
+    figure = blank(_x_title(runs, by_time), "loss", runs=len(runs))
     divisor, _ = time_unit(_longest(runs))
     for run in runs:
         rounds = run.metrics.rounds.filter(run.metrics.rounds["committed"])
         rows = thin(rounds.num_rows)
         x = (rounds["end"].to_numpy() / divisor if by_time else rounds["version"].to_numpy())[rows]
         y = rounds["loss"].to_numpy()[rows]
-        _draw(figure, runs, run, "training", x, y, "solid")
+        draw(figure, runs, run, "training", x, y, "solid")
         if "loss" in run.metrics.evaluations.column_names:
             x, rows = _evaluation_axis(run, runs, by_time)
             y = run.metrics.evaluations["loss"].to_numpy()[rows]
@@ -98,57 +58,59 @@ def loss(runs: Sequence[Run], *, by_time: bool) -> Figure:
     return figure
 
 
-def fates(run: Run) -> Figure:
+def fates(run: RunView) -> Figure:
     """Draw how the tasks of every attempt ended, stacked; long runs in groups of attempts, each their mean."""
     rounds = run.metrics.rounds
     group = -(-rounds.num_rows // BARS) or 1
     title = "attempt" if group == 1 else f"attempt (means of {group})"
-    figure = _figure(title, "tasks")
+    figure = blank(title, "tasks")
     starts = np.arange(0, rounds.num_rows, group)
     sizes = np.diff([*starts, rounds.num_rows])
     for fate in FATES:
         counts = rounds[fate].to_numpy()
         if counts.any():
             y = np.add.reduceat(counts, starts) / sizes
-            figure.add_bar(x=starts + 1, y=y, width=group * 0.86, offset=0, name=fate, marker_color=FATE_COLORS[fate])
+            figure.add_bar(
+                x=starts + (group + 1) / 2, y=y, width=group * 0.86, name=fate, marker_color=FATE_COLORS[fate]
+            )
     figure.update_layout(barmode="stack", bargap=0)
     return figure
 
 
-def traffic(runs: Sequence[Run]) -> Figure:
+def traffic(runs: Sequence[RunView]) -> Figure:
     """Draw bytes sent down (lines) and up (dashes) since the job began, against attempts."""
     most = max(max(run.metrics.ledger.get(way, 0) for way in ("bytes_down", "bytes_up")) for run in runs)
     divisor, unit = size_unit(most)
-    figure = _figure("attempt", f"traffic ({unit})", runs=len(runs))
+    figure = blank("attempt", f"traffic ({unit})", runs=len(runs))
     for run in runs:
         rows = thin(run.metrics.rounds.num_rows)
         for way, dash in (("down", "solid"), ("up", "dot")):
             y = np.cumsum(run.metrics.rounds[f"bytes_{way}"].to_numpy())[rows] / divisor
-            _draw(figure, runs, run, way, rows + 1, y, dash)
+            draw(figure, runs, run, way, rows + 1, y, dash)
     return figure
 
 
-def client_time(runs: Sequence[Run]) -> Figure:
+def client_time(runs: Sequence[RunView]) -> Figure:
     """Draw client time since the job began, useful (lines) and wasted (dots), against attempts."""
     most = max(float(run.metrics.headline["client_seconds"]) for run in runs)
     divisor, unit = time_unit(most)
-    figure = _figure("attempt", f"client {unit}", runs=len(runs))
+    figure = blank("attempt", f"client {unit}", runs=len(runs))
     for run in runs:
         rows = thin(run.metrics.rounds.num_rows)
         for kind, dash in (("useful", "solid"), ("wasted", "dot")):
             y = np.cumsum(run.metrics.rounds[f"{kind}_seconds"].to_numpy())[rows] / divisor
-            _draw(figure, runs, run, kind, rows + 1, y, dash)
+            draw(figure, runs, run, kind, rows + 1, y, dash)
     return figure
 
 
-def waste_seconds(runs: Sequence[Run]) -> Figure:
+def waste_seconds(runs: Sequence[RunView]) -> Figure:
     """Draw client time that made no version, by cause."""
     most = max(float(np.max(run.metrics.waste_by_cause()["seconds"].to_numpy())) for run in runs)
     divisor, unit = time_unit(most)
     return _waste(runs, ("seconds",), divisor, f"client {unit}")
 
 
-def waste_bytes(runs: Sequence[Run]) -> Figure:
+def waste_bytes(runs: Sequence[RunView]) -> Figure:
     """Draw traffic that made no version, down and up together, by cause."""
     both = ("bytes_down", "bytes_up")
     most = max(max(float(np.max(run.metrics.waste_by_cause()[name].to_numpy())) for name in both) for run in runs)
@@ -156,28 +118,28 @@ def waste_bytes(runs: Sequence[Run]) -> Figure:
     return _waste(runs, both, divisor, unit)
 
 
-def online(runs: Sequence[Run]) -> Figure:
+def online(runs: Sequence[RunView]) -> Figure:
     """Draw how many clients were online when each attempt began; none during waits."""
     divisor, unit = time_unit(_longest(runs))
-    figure = _figure(f"virtual time ({unit})", "clients online", runs=len(runs))
+    figure = blank(f"virtual time ({unit})", "clients online", runs=len(runs))
     for run in runs:
         rounds, jumps = run.metrics.rounds, run.metrics.jumps
         t = np.concatenate([rounds["start"].to_numpy(), jumps["t"].to_numpy()])
         count = np.concatenate([rounds["online"].to_numpy(), np.zeros(jumps.num_rows, dtype=np.int64)])
         order = np.lexsort((count == 0, t))
         order = order[thin(len(order))]
-        line = _line(run) | {"shape": "hv"}
+        line = stroke(run) | {"shape": "hv"}
         figure.add_scatter(x=t[order] / divisor, y=count[order], name=run.text, mode="lines", line=line)
     figure.update_layout(showlegend=len(runs) > 1)
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
-def participation(runs: Sequence[Run]) -> Figure:
+def participation(runs: Sequence[RunView]) -> Figure:
     """Draw how many training clients contributed how often."""
     most = max(int(run.metrics.contributions.max(initial=0)) for run in runs)
     width = -(-(most + 1) // 30)
-    figure = _figure("updates of a client that counted", "clients", runs=len(runs))
+    figure = blank("updates of a client that counted", "clients", runs=len(runs))
     x = np.arange(0, most + 1, width)
     names = [str(low) if width == 1 else f"{low}–{low + width - 1}" for low in x]
     for run in runs:
@@ -188,9 +150,9 @@ def participation(runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def lorenz(runs: Sequence[Run]) -> Figure:
+def lorenz(runs: Sequence[RunView]) -> Figure:
     """Draw the Lorenz curve of participation: which share of all updates came from which share of clients."""
-    figure = _figure("share of clients, least active first", "share of updates", runs=len(runs), y_format=".0%")
+    figure = blank("share of clients, least active first", "share of updates", runs=len(runs), y_format=".0%")
     figure.add_scatter(
         x=[0, 1], y=[0, 1], name="equal", mode="lines", line={"color": QUIET, "dash": "dot", "width": 1.5}
     )
@@ -199,143 +161,57 @@ def lorenz(runs: Sequence[Run]) -> Figure:
         share = np.concatenate([[0.0], np.cumsum(values) / max(values.sum(), 1)])
         rows = thin(len(share), 200)
         name = f"{run.text} (Gini {gini(values):.2f})"
-        figure.add_scatter(x=rows / max(len(values), 1), y=share[rows], name=name, mode="lines", line=_line(run))
+        figure.add_scatter(x=rows / max(len(values), 1), y=share[rows], name=name, mode="lines", line=stroke(run))
     figure.update_xaxes(tickformat=".0%")
     return figure
 
 
-def client_spread(runs: Sequence[Run]) -> Figure:
+def client_spread(runs: Sequence[RunView]) -> Figure:
     """Draw the cumulative distribution of the dataset's metric over clients, at the last evaluation."""
     metric = runs[0].metrics.metric
-    figure = _figure(f"{metric} of a client", "share of clients", runs=len(runs), y_format=".0%")
+    figure = blank(f"{metric} of a client", "share of clients", runs=len(runs), y_format=".0%")
     for run in runs:
         if metric not in run.metrics.client_accuracy.column_names:
             continue
         values = np.sort(run.metrics.client_accuracy[metric].to_numpy())
         rows = thin(len(values))
         y = (rows + 1) / len(values)
-        figure.add_scatter(x=values[rows], y=y, name=run.text, mode="lines", line=_line(run) | {"shape": "hv"})
+        figure.add_scatter(x=values[rows], y=y, name=run.text, mode="lines", line=stroke(run) | {"shape": "hv"})
     figure.update_layout(showlegend=len(runs) > 1)
     figure.update_xaxes(tickformat=".0%" if metric == "accuracy" else None)
     return figure
 
 
-def worst_tenth(runs: Sequence[Run]) -> Figure:
+def worst_tenth(runs: Sequence[RunView]) -> Figure:
     """Draw the mean metric of the worst-served tenth of the clients, and of all clients, against rounds."""
     metric = runs[0].metrics.metric
-    figure = _figure("round", metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
+    figure = blank("round", metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
     for run in runs:
         x, rows = _evaluation_axis(run, runs, by_time=False)
         for name, column, dash in (("mean of clients", "mean", "solid"), ("worst tenth", "worst10", "dot")):
             y = run.metrics.evaluations[column].to_numpy()[rows] if len(rows) else rows
-            _draw(figure, runs, run, name, x, y, dash)
+            draw(figure, runs, run, name, x, y, dash)
     return figure
 
 
-def timeline(run: Run) -> Figure:
-    """Draw the phases of a few clients in one typical attempt, and how each ended (Fig. 15)."""
-    attempt = typical_attempt(run.metrics)
-    tasks = run.metrics.tasks
-    cohort = tasks.filter(tasks["attempt"].to_numpy() == attempt)
-    cohort = cohort.take(_chosen(cohort))
-    start = cohort["start"].to_numpy()
-    divisor, unit = time_unit(float(np.max(cohort["end"].to_numpy() - start, initial=0.0)))
-    figure = _figure(f"{unit} since the attempt began", "")
-    names = [f"client {client}" for client in cohort["client"].to_pylist()]
-    for phase, color in PHASE_COLORS.items():
-        x = cohort[phase].to_numpy() / divisor
-        figure.add_bar(y=names, x=x, name=phase, orientation="h", marker_color=color)
-    _endings(figure, names, (cohort["end"].to_numpy() - start) / divisor, cohort["fate"].to_pylist())
-    figure.update_layout(barmode="stack", bargap=0.3, hovermode="closest", height=130 + 19 * len(names))
-    figure.update_yaxes(autorange="reversed", automargin=True, tickfont_size=11)
-    return figure
-
-
-def typical_attempt(metrics: Metrics) -> int | None:
-    """Return the committed attempt nearest to the median duration, if possible one with tasks that did not complete."""
-    rounds = metrics.rounds
-    if not rounds.num_rows:
-        return None
-    seconds, committed = rounds["seconds"].to_numpy(), rounds["committed"].to_numpy()
-    mixed = committed & (rounds["completed"].to_numpy() < rounds["selected"].to_numpy())
-    eligible = next(mask for mask in (mixed, committed, np.ones_like(committed)) if mask.any())
-    distance = np.where(eligible, np.abs(seconds - np.median(seconds)), np.inf)
-    return int(rounds["attempt"].to_numpy()[distance.argmin()])
-
-
-def thin(count: int, most: int = POINTS) -> npt.NDArray[np.int64]:
-    """Return at most ``most`` of the positions 0 … count − 1, evenly spread, first and last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
-
-
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return divisor and name of the unit that suits a duration."""
-    for size, name in ((172_800, "days"), (7_200, "hours"), (180, "minutes")):
-        if seconds >= size:
-            return {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0}[name], name
-    return 1.0, "seconds"
-
-
-def size_unit(size: float) -> tuple[float, str]:
-    """Return divisor and name of the decimal unit that suits a size."""
-    for divisor, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= divisor:
-            return divisor, name
-    return 1.0, "bytes"
-
-
-def _figure(x: str, y: str, *, runs: int = 1, y_format: str | None = None) -> Figure:
-    """Return an empty figure in the report's style, higher for the legend of several runs."""
-    from plotly.graph_objects import Figure
-
-    figure = Figure()
-    figure.update_layout(
-        template="none",
-        margin={"l": 58, "r": 14, "t": 34, "b": 46},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 12.5},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-        hovermode="x unified",
-        showlegend=True,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": QUIET, "activecolor": RUN_COLORS[0]},
-        height=310 + 20 * runs,
-    )
-    figure.update_xaxes(title=x, showgrid=False, zeroline=False, ticks="outside", ticklen=4, title_font_size=12.5)
-    figure.update_yaxes(
-        title=y, tickformat=y_format, zeroline=False, automargin=True, title_standoff=8, title_font_size=12.5
-    )
-    return figure
-
-
-def _draw(figure: Figure, runs: Sequence[Run], run: Run, part: str, x: Any, y: Any, dash: str) -> None:
-    """Draw one of a run's two lines; of several runs, only the solid ones stand in the legend."""
-    alone = len(runs) == 1
-    name = part if alone else run.text if dash == "solid" else f"{run.text}, {part}"
-    legend = alone or dash == "solid"
-    figure.add_scatter(x=x, y=y, name=name, mode="lines", line=_line(run, dash), showlegend=legend)
-
-
-def _line(run: Run, dash: str = "solid") -> dict[str, Any]:
-    return {"color": run.color, "width": 2.2, "dash": dash}
-
-
-def _longest(runs: Sequence[Run]) -> float:
+def _longest(runs: Sequence[RunView]) -> float:
     return max(float(run.metrics.headline["virtual_seconds"]) for run in runs)
 
 
-def _x_title(runs: Sequence[Run], by_time: bool) -> str:
+def _x_title(runs: Sequence[RunView], by_time: bool) -> str:
     return f"virtual time ({time_unit(_longest(runs))[1]})" if by_time else "round"
 
 
-def _evaluation_axis(run: Run, runs: Sequence[Run], by_time: bool) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def _evaluation_axis(
+    run: RunView, runs: Sequence[RunView], by_time: bool
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     table = run.metrics.evaluations
     rows = thin(table.num_rows)
     x = table["t"].to_numpy() / time_unit(_longest(runs))[0] if by_time else table["version"].to_numpy()
     return x[rows], rows
 
 
-def _band(figure: Figure, run: Run, x: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
+def _band(figure: Figure, run: RunView, x: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
     line = {"width": 0, "color": run.color}
     fill = {"fill": "tonexty", "fillcolor": f"{run.color}26"}
     for column, name, style in (("p10", "10th percentile", {}), ("p90", "90th percentile", fill)):
@@ -343,7 +219,7 @@ def _band(figure: Figure, run: Run, x: npt.NDArray[Any], rows: npt.NDArray[np.in
         figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, showlegend=False, **style)
 
 
-def _baselines(figure: Figure, runs: Sequence[Run], by_time: bool) -> None:
+def _baselines(figure: Figure, runs: Sequence[RunView], by_time: bool) -> None:
     """Draw each baseline once, though several runs may name it."""
     end = _longest(runs) / time_unit(_longest(runs))[0]
     last = end if by_time else max(int(run.metrics.headline["versions"]) for run in runs)
@@ -354,8 +230,8 @@ def _baselines(figure: Figure, runs: Sequence[Run], by_time: bool) -> None:
         figure.add_scatter(x=[0, last], y=[value, value], name=html.escape(name), mode="lines", line=line)
 
 
-def _waste(runs: Sequence[Run], columns: Sequence[str], divisor: float, unit: str) -> Figure:
-    figure = _figure("", unit, runs=len(runs))
+def _waste(runs: Sequence[RunView], columns: Sequence[str], divisor: float, unit: str) -> Figure:
+    figure = blank("", unit, runs=len(runs))
     tables = [run.metrics.waste_by_cause() for run in runs]
     met = [index for index in range(len(FATES) - 1) if any(table["tasks"][index].as_py() for table in tables)]
     for run, table in zip(runs, tables, strict=True):
@@ -363,27 +239,5 @@ def _waste(runs: Sequence[Run], columns: Sequence[str], divisor: float, unit: st
         names = [FATES[index + 1] for index in met]
         colors = [FATE_COLORS[name] for name in names] if len(runs) == 1 else run.color
         figure.add_bar(x=names, y=total[met], name=run.text, marker_color=colors)
-    figure.update_layout(barmode="group", bargap=0.35, showlegend=len(runs) > 1)
+    figure.update_layout(barmode="group", bargap=max(0.35, 0.8 - 0.15 * len(met)), showlegend=len(runs) > 1)
     return figure
-
-
-def _chosen(cohort: Any) -> npt.NDArray[np.int64]:
-    """Choose rows for a timeline, earliest end first: up to half of them tasks that did not complete."""
-    end = cohort["end"].to_numpy()
-    order = np.lexsort((cohort["task"].to_numpy(), end))
-    lost = np.array([fate != "completed" for fate in cohort["fate"].to_pylist()], dtype=bool)[order]
-    others = order[lost]
-    others = others[thin(len(others), max(TIMELINE_CLIENTS // 2, TIMELINE_CLIENTS - int((~lost).sum())))]
-    done = order[~lost]
-    done = done[thin(len(done), TIMELINE_CLIENTS - len(others))]
-    both = np.concatenate([done, others]).astype(np.int64)
-    return both[np.lexsort((cohort["task"].to_numpy()[both], end[both]))]
-
-
-def _endings(figure: Figure, names: list[str], ends: npt.NDArray[np.float64], how: list[str]) -> None:
-    symbols = dict(zip(FATES, ("circle", "diamond", "x", "cross", "square", "triangle-up", "circle-open"), strict=True))
-    for fate in FATES:
-        rows = [index for index, name in enumerate(how) if name == fate]
-        if rows:
-            marker = {"color": FATE_COLORS[fate], "symbol": symbols[fate], "size": 9, "line": {"width": 0}}
-            figure.add_scatter(x=ends[rows], y=[names[row] for row in rows], name=fate, mode="markers", marker=marker)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fedscale.report.canvas import RunView, thin
 from fedscale.report.facts import FATES, LOWER_IS_BETTER
 from fedscale.report.metrics import Metrics
-from fedscale.report.plots import Run, thin
 from fedscale.units import human_bytes, human_seconds
 
 TABLE_ROWS: Final = 40
@@ -97,7 +97,7 @@ def _almost_there(metrics: Metrics) -> Card:
     return Card(title, human_seconds(hit[1]), f"{show(metric, target)} in round {hit[0]}") if hit else Card(title, "–")
 
 
-def comparison(runs: Sequence[Run], real: Sequence[float | None]) -> TextTable:
+def comparison(runs: Sequence[RunView], real: Sequence[float | None]) -> TextTable:
     """Return the headline numbers of several runs, one column each."""
     columns = [[card.value for card in cards(run.metrics, None)] for run in runs]
     titles = [card.title for card in cards(runs[0].metrics, None)]
@@ -111,7 +111,7 @@ def comparison(runs: Sequence[Run], real: Sequence[float | None]) -> TextTable:
     return TextTable("Headline numbers", ["", *(run.label for run in runs)], rows)
 
 
-def time_to_targets(runs: Sequence[Run]) -> TextTable:
+def time_to_targets(runs: Sequence[RunView]) -> TextTable:
     """Return when each run reached shares of the best value that all of them reached."""
     metric = runs[0].metrics.metric
     bests = [run.metrics.headline["best"] for run in runs if run.metrics.headline["best"] is not None]
@@ -129,7 +129,7 @@ def time_to_targets(runs: Sequence[Run]) -> TextTable:
     return TextTable(f"Time to {metric}: the first evaluation that is at least as good", header, rows)
 
 
-def differences(runs: Sequence[Run]) -> TextTable:
+def differences(runs: Sequence[RunView]) -> TextTable:
     """Return the keys in which the jobs of the runs differ."""
     flat = [dict(_flatten(run.metrics.job["job"])) for run in runs]
     keys = list(dict.fromkeys(key for job in flat for key in job))
@@ -138,7 +138,7 @@ def differences(runs: Sequence[Run]) -> TextTable:
     return TextTable("Where the jobs differ", ["key", *(run.label for run in runs)], rows)
 
 
-def evaluations(run: Run) -> TextTable:
+def evaluations(run: RunView) -> TextTable:
     """Return evaluations, thinned."""
     metrics = run.metrics
     names = [metrics.metric, "p10", "p50", "p90", "worst10"]
@@ -151,7 +151,7 @@ def evaluations(run: Run) -> TextTable:
     return TextTable(f"{run.label}: evaluations", head, texts)
 
 
-def spread(runs: Sequence[Run]) -> TextTable:
+def spread(runs: Sequence[RunView]) -> TextTable:
     """Return the distribution of the metric over clients at the last evaluation of each run."""
     metric = runs[0].metrics.metric
     names = {"p5": "5th percentile", "p25": "25th", "p50": "median", "p75": "75th", "p95": "95th"}
@@ -160,7 +160,7 @@ def spread(runs: Sequence[Run]) -> TextTable:
     return TextTable(f"{metric} over clients at the last evaluation", ["", *names.values()], rows)
 
 
-def ledger(runs: Sequence[Run]) -> TextTable:
+def ledger(runs: Sequence[RunView]) -> TextTable:
     """Return the last ledger of each run."""
     names = ["selected", *FATES, "useful_seconds", "wasted_seconds", "bytes_down", "bytes_up"]
     names += ["wasted_bytes_down", "wasted_bytes_up"]
@@ -168,7 +168,7 @@ def ledger(runs: Sequence[Run]) -> TextTable:
     return TextTable("Ledger", ["", *(run.label for run in runs)], rows)
 
 
-def provenance(runs: Sequence[Run]) -> TextTable:
+def provenance(runs: Sequence[RunView]) -> TextTable:
     """Return what made each run: digest, data, model, versions, plug-ins."""
     facts = [_origin(run.metrics) for run in runs]
     names = list(dict.fromkeys(name for fact in facts for name in fact))
