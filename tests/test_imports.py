@@ -22,8 +22,8 @@ ALLOWED = {
     "execute": {"root", "data", "traces", "learn", "select", "rounds", "core"},
     "report": {"root", "data", "traces", "learn", "select", "rounds", "core"},
     "recipes": {"root"},
-    "simulate": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report"},
-    "cli": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report", "simulate", "recipes"},
+    "simulation": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report"},
+    "cli": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report", "simulation", "recipes"},
 }
 """Which rooms a room may import from, itself aside. The root's ``__init__`` only names what it imports lazily."""
 

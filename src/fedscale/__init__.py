@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from fedscale.errors import FedScaleError
     from fedscale.job import Job
     from fedscale.recipes import recipe
-    from fedscale.simulate.run import Run, resume, simulate
+    from fedscale.simulation.run import Run, resume, simulate
     from fedscale.traces.readers import load_client_availability, load_client_devices
 
 _PUBLIC = {
     "FedScaleError": "fedscale.errors",
     "Job": "fedscale.job",
-    "Run": "fedscale.simulate.run",
+    "Run": "fedscale.simulation.run",
     "load_client_availability": "fedscale.traces.readers",
     "load_client_devices": "fedscale.traces.readers",
     "load_dataset": "fedscale.data.catalogue",
     "recipe": "fedscale.recipes",
-    "resume": "fedscale.simulate.run",
-    "simulate": "fedscale.simulate.run",
+    "resume": "fedscale.simulation.run",
+    "simulate": "fedscale.simulation.run",
 }
 
 __all__ = [

@@ -56,7 +56,7 @@ class Table(Generic[T]):
         """
         factory = self.get(name)
         parameters = inspect.signature(factory).parameters
-        hints = _hints(factory)
+        hints = _hints(factory) if options else {}
         takes = {key: value for key, value in given.items() if key in parameters}
         known = [key for key in parameters if key not in given]
         checked = {}

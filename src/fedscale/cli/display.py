@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from fedscale.job import Job
-from fedscale.simulate.progress import Observer, Progress
+from fedscale.simulation.progress import Observer, Progress
 from fedscale.units import human_bytes, human_seconds
 
 

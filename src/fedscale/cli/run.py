@@ -11,7 +11,7 @@ from fedscale.errors import JobError, nearest
 
 if TYPE_CHECKING:
     from fedscale.job import Job
-    from fedscale.simulate.run import Run
+    from fedscale.simulation.run import Run
 
 Workers = Annotated[int | None, typer.Option(help="Processes to train with; by default one per core.", min=1)]
 
@@ -47,7 +47,7 @@ def run(
         typer.echo(chosen.to_yaml())
         return
     from fedscale.cli.display import display  # noqa: PLC0415 - torch is paid for only when something is trained
-    from fedscale.simulate.run import default_directory, simulate  # noqa: PLC0415
+    from fedscale.simulation.run import default_directory, simulate  # noqa: PLC0415
 
     directory = out or default_directory(chosen)
     with display(chosen, directory) as observer:
@@ -65,7 +65,7 @@ def resume(
         fedscale resume runs/digits-20260102-030405
     """
     from fedscale.cli.display import display  # noqa: PLC0415
-    from fedscale.simulate.run import Run, resume  # noqa: PLC0415
+    from fedscale.simulation.run import Run, resume  # noqa: PLC0415
 
     found = Run(directory)
     if found.finished:

@@ -6,7 +6,7 @@ how clients were grouped: accuracy = Σ correct / Σ count.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedscale.data.card import Card
+from fedscale.data.federated import ClientData
 from fedscale.tables import Table
-
-if TYPE_CHECKING:
-    from fedscale.data.card import Card
-    from fedscale.data.federated import ClientData
 
 Rows = npt.NDArray[np.int64]
 

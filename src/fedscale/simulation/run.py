@@ -28,10 +28,10 @@ from fedscale.report.log import FORMAT, ROOT, LogWriter
 from fedscale.report.recorder import Recorder
 from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
-from fedscale.simulate import setup
-from fedscale.simulate.driver import Saving, Simulation, Testing, Training
-from fedscale.simulate.progress import Observer, Silent
-from fedscale.simulate.timings import Timings
+from fedscale.simulation import setup
+from fedscale.simulation.driver import Saving, Simulation, Testing, Training
+from fedscale.simulation.progress import Observer, Silent
+from fedscale.simulation.timings import Timings
 
 if TYPE_CHECKING:
     from fedscale.report.metrics import Metrics
@@ -232,7 +232,7 @@ def _write_head(log: LogWriter, job: Job, parts: setup.Parts) -> None:
             **_group_sizes(dataset, parts),
             "devices": job.devices.source,
             "availability": job.availability.source,
-            "baselines": baselines(dataset, parts.split.train, parts.test_clients),
+            "baselines": baselines(dataset, parts.split.train, parts.test_clients) if len(parts.test_clients) else {},
         }
     )
 

@@ -30,7 +30,7 @@ from fedscale.learn.payload import encode
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.rounds.sync import SyncPolicy
 from fedscale.select import SELECTORS
-from fedscale.simulate.pricing import Pricer
+from fedscale.simulation.pricing import Pricer
 from fedscale.traces.population import Population, build_population
 from fedscale.units import NEVER, to_micros
 
@@ -76,21 +76,27 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         dataset=dataset,
         split=split,
         samples=dataset.counts - held_out,
-        test_clients=_test_clients(split, held_out, job.evaluate, job.seed),
+        test_clients=_test_clients(split, held_out, job),
         population=build_population(len(dataset), job.devices, job.availability, job.seed),
         model=build_model(dataset.card, job.model, job.seed),
         plugins=plugins,
     )
 
 
-def _test_clients(split: Split, held_out: IntArray, conf: EvaluateConf, seed: int) -> IntArray:
-    groups = {"test": split.test, "validation": split.validation, "held_out": split.train[held_out[split.train] > 0]}
-    clients = groups[conf.split]
-    if len(clients) == 0:
-        remedy = "data.split.within_client" if conf.split == "held_out" else f"data.split.{conf.split}"
-        raise JobError(f"evaluate.split: there is nobody in {conf.split!r}; raise {remedy}")
-    if conf.max_clients is not None and conf.max_clients < len(clients):
-        clients = np.sort(seeds.rng(seed, "evaluate").choice(clients, conf.max_clients, replace=False))
+def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
+    """Return on whom versions are tested: nobody if the job's own share for them is 0."""
+    groups = {
+        "test": (split.test, "data.split.test"),
+        "validation": (split.validation, "data.split.validation"),
+        "held_out": (split.train[held_out[split.train] > 0], "data.split.within_client"),
+    }
+    clients, share = groups[job.evaluate.split]
+    wanted = getattr(job.data.split, share.rpartition(".")[2]) > 0
+    if len(clients) == 0 and wanted:
+        raise JobError(f"evaluate.split: there is nobody in {job.evaluate.split!r}: raise {share}, or use more clients")
+    limit = job.evaluate.max_clients
+    if limit is not None and limit < len(clients):
+        clients = np.sort(seeds.rng(job.seed, "evaluate").choice(clients, limit, replace=False))
     return clients
 
 

@@ -40,10 +40,10 @@ from fedscale.rounds.events import (
 )
 from fedscale.rounds.queue import EventQueue
 from fedscale.rounds.sync import SyncRounds
-from fedscale.simulate.cohort import Cohort, mean_loss
-from fedscale.simulate.pricing import Pricer
-from fedscale.simulate.progress import Observer, Progress
-from fedscale.simulate.timings import Timings
+from fedscale.simulation.cohort import Cohort, mean_loss
+from fedscale.simulation.pricing import Pricer
+from fedscale.simulation.progress import Observer, Progress
+from fedscale.simulation.timings import Timings
 from fedscale.traces.population import Population
 from fedscale.units import NEVER, to_seconds
 
@@ -235,6 +235,8 @@ class Simulation:
         self._recorder.commit(commit, self._loss, lr, digest(self._aggregator.vector))
 
     def _evaluate(self, evaluate: Evaluate) -> None:
+        if len(self._testing.clients) == 0:
+            return
         with self._timings.part("evaluate"):
             results = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
         count = [result.count for result in results]

@@ -1,0 +1,170 @@
+"""The map and the fold: in this process, in worker processes, and through the death of workers."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from fedscale.core.plugins import load_plugins
+from fedscale.errors import WorkerError
+from fedscale.execute.inprocess import InProcess
+from fedscale.execute.memory import shared_directory
+from fedscale.execute.pool import Pool
+from fedscale.execute.spec import build_runner, class_reference
+from fedscale.job import Component
+from fedscale.outcomes import Fate
+
+
+@pytest.fixture
+def pool(make_spec, vector):
+    pools = []
+
+    def make(spec=None, workers=2):
+        pools.append(Pool(spec or make_spec(), workers, len(vector)))
+        return pools[-1]
+
+    yield make
+    for made in pools:
+        made.close()
+
+
+def test_a_round_of_a_linear_model_equals_numpy(dataset, make_spec):
+    """Ten lines of numpy: softmax regression, two full-batch steps per client, mean weighted by samples."""
+    from fedscale.learn.build import build_model
+    from fedscale.learn.conf import TrainConf
+
+    spec = make_spec(model=Component(name="logistic_regression"))
+    vector = build_model(dataset.card, spec.model, 3).vector.clone()
+    clients = [0, 2, 5, 8]
+    confs = [TrainConf(i, c, 0, 3, lr=0.1, batch_size=100, steps=2, epochs=None) for i, c in enumerate(clients)]
+    trained = InProcess(build_runner(spec)).train(vector, confs)
+
+    start = vector.numpy().astype(np.float64)
+    total, samples = np.zeros_like(start), 0
+    for client in clients:
+        columns = dataset.client(client).columns
+        x, y = np.asarray(columns["x"], np.float64), np.eye(4)[columns["y"]]
+        w, b = start[:24].reshape(4, 6).copy(), start[24:].copy()
+        for _ in range(2):
+            p = np.exp(x @ w.T + b)
+            error = (p / p.sum(1, keepdims=True) - y) / len(x)
+            w, b = w - 0.1 * error.T @ x, b - 0.1 * error.sum(0)
+        total += len(x) * (np.concatenate([w.ravel(), b]) - start)
+        samples += len(x)
+    assert trained.weight == samples
+    np.testing.assert_allclose((trained.total / trained.weight).numpy(), total / samples, atol=1e-6)
+
+
+def test_uniform_weights_count_every_client_alike(make_spec, vector, tasks):
+    spec = make_spec(weighting="uniform")
+    trained = InProcess(build_runner(spec)).train(vector, tasks)
+    assert trained.weight == len(tasks)
+    alone = [InProcess(build_runner(spec)).train(vector, [task]).total for task in tasks]
+    torch.testing.assert_close(trained.total / trained.weight, torch.stack(alone).mean(0))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_worker_processes_give_the_same_bytes(make_spec, vector, tasks, pool, workers):
+    here = InProcess(build_runner(make_spec()))
+    there = pool(workers=workers)
+    for _ in range(2):
+        expected, found = here.train(vector, tasks), there.train(vector, tasks)
+        assert torch.equal(expected.total, found.total)
+        assert (expected.weight, expected.reports) == (found.weight, found.reports)
+        vector = vector + expected.total / expected.weight
+    clients = np.arange(20)
+    assert here.test(vector, clients, 2) == there.test(vector, clients, 2)
+    assert here.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
+
+
+def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks):
+    whole = InProcess(build_runner(make_spec()))
+    parted = InProcess(build_runner(make_spec(within_client=0.2, test_held_out=True)))
+    sums = parted.test(vector, np.arange(20), 0)
+    trained = parted.train(vector, tasks)
+    by_client = {task.client: report.weight for task, report in zip(tasks, trained.reports, strict=True)}
+    for one, other in zip(sums, whole.test(vector, np.arange(20), 0), strict=True):
+        assert one.count + by_client[one.client] == other.count
+
+
+def test_a_killed_worker_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool, trouble, marks):
+    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+    for client in (5, 0, 13):
+        (marks / f"{client}-kill-once").touch()
+    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
+    found = pool(spec).train(vector, tasks)
+    assert list(marks.iterdir()) == []
+    assert torch.equal(expected.total, found.total)
+    assert expected.reports == found.reports
+
+
+def test_a_worker_killed_from_outside_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool):
+    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+    there = pool()
+    there.train(vector, tasks)
+    killer = threading.Thread(target=lambda: (time.sleep(0.01), os.kill(there.processes[0], signal.SIGKILL)))
+    killer.start()
+    results = [there.train(vector, tasks) for _ in range(5)]
+    killer.join()
+    assert all(torch.equal(expected.total, found.total) for found in results)
+
+
+def test_a_task_that_always_kills_its_worker_fails_alone(make_spec, vector, tasks, pool, trouble, marks):
+    (marks / "5-kill").touch()
+    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
+    found = pool(spec).train(vector, tasks)
+    (failed,) = [report for report in found.reports if report.fate is not None]
+    assert failed.fate is Fate.FAILED
+    assert "ended 3 workers" in failed.why
+    assert [report.task for report in found.reports] == [task.task for task in tasks]
+    assert found.weight == sum(report.weight for report in found.reports)
+
+
+def test_a_hung_worker_is_replaced(make_spec, vector, tasks, pool, trouble, marks, monkeypatch):
+    monkeypatch.setattr("fedscale.limits.TASK_SECONDS", 1.0)
+    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+    (marks / "5-hang-once").touch()
+    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
+    assert torch.equal(expected.total, pool(spec).train(vector, tasks).total)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
+    make_spec, vector, tasks, pool, trouble, marks, workers
+):
+    for name in ("5-raise", "0-nan", "13-shape"):
+        (marks / name).touch()
+    program = load_plugins([trouble]).client
+    spec = make_spec(plugins=[trouble], client=class_reference(program))
+    executor = pool(spec) if workers > 1 else InProcess(build_runner(spec, program))
+    found = executor.train(vector, tasks)
+    fates = {task.client: (report.fate, report.why) for task, report in zip(tasks, found.reports, strict=True)}
+    assert fates[5] == (Fate.FAILED, "ValueError: no luck with <object object at 0x…>")
+    assert fates[0] == (Fate.REJECTED, "the update is not finite")
+    assert fates[13][0] is Fate.REJECTED
+    assert f"not ({len(vector)},)" in fates[13][1]
+    assert sum(fate is None for fate, _ in fates.values()) == 17
+    sound = [task for task in tasks if task.client not in (5, 0, 13)]
+    expected = InProcess(build_runner(make_spec())).train(vector, sound)
+    torch.testing.assert_close(found.total, expected.total)
+    assert found.weight == expected.weight
+
+
+def test_a_worker_that_cannot_start_is_an_error_and_not_a_wait(make_spec, vector, tasks, pool, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("this is no python")
+    with pytest.raises(WorkerError, match="cannot start: plugin .*broken.py: SyntaxError"):
+        pool(make_spec(plugins=[broken])).train(vector, tasks)
+
+
+def test_shared_files_are_gone_after_closing(make_spec, vector, tasks):
+    made = Pool(make_spec(), 2, len(vector))
+    directory = made._directory
+    made.train(vector, tasks)
+    assert directory.parent == shared_directory().parent
+    made.close()
+    assert not directory.exists()
