@@ -101,7 +101,7 @@ def _parse(line: bytes, where: str) -> tuple[Record, str, str]:
         record = json.loads(text)
         chain = record.pop("chain")
         body, separator, _ = text.rpartition(',"chain":"')
-    except (UnicodeDecodeError, ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LogError(f"{where}: not a record of a log") from None
     if not separator or not isinstance(record.get("kind"), str):
         raise LogError(f"{where}: not a record of a log")

@@ -228,7 +228,7 @@ def _write_head(log: LogWriter, job: Job, parts: setup.Parts) -> None:
             "model": (job.model or card.model).name,
             "parameters": parts.model.parameters,
             "bytes_down": down,
-            "bytes_up": up,
+            "bytes_up": None if parts.plugins.client.must_train_to_price() else up,
             **_group_sizes(dataset, parts),
             "devices": job.devices.source,
             "availability": job.availability.source,
