@@ -23,7 +23,19 @@ ALLOWED = {
     "report": {"root", "data", "traces", "learn", "select", "rounds", "core"},
     "recipes": {"root"},
     "simulation": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report"},
-    "cli": {"root", "data", "traces", "learn", "select", "rounds", "core", "execute", "report", "simulation", "recipes"},
+    "cli": {
+        "root",
+        "data",
+        "traces",
+        "learn",
+        "select",
+        "rounds",
+        "core",
+        "execute",
+        "report",
+        "simulation",
+        "recipes",
+    },
 }
 """Which rooms a room may import from, itself aside. The root's ``__init__`` only names what it imports lazily."""
 
@@ -73,7 +85,12 @@ def test_the_coordinator_is_pure(path):
 
 
 def test_the_root_files_that_the_coordinator_uses_are_pure_too():
-    used = {name.split(".")[1] for path in (ROOT / "rounds").glob("*.py") for name in imported(path) if room_of(name) == "root"}
+    used = {
+        name.split(".")[1]
+        for path in (ROOT / "rounds").glob("*.py")
+        for name in imported(path)
+        if room_of(name) == "root"
+    }
     for name in used:
         foreign = {found.split(".")[0] for found in imported(ROOT / f"{name}.py")} - {"fedscale"}
         assert foreign <= PURE | {"difflib"}, f"{name}.py must not import {foreign}"

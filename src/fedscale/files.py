@@ -46,7 +46,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def cache_directory() -> Path:
-    """Return where datasets are kept: ``$FEDSCALE_CACHE``, else ``$XDG_CACHE_HOME/fedscale`` or ``~/.cache/fedscale``."""
+    """Return where datasets are kept: ``$FEDSCALE_CACHE``, ``$XDG_CACHE_HOME/fedscale`` or ``~/.cache/fedscale``."""
     if chosen := os.environ.get("FEDSCALE_CACHE"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -44,10 +44,10 @@ class Table(Generic[T]):
             module, _, attribute = entry.partition(":")
             entry = getattr(importlib.import_module(module), attribute)
             self._entries[name] = entry
-        return entry  # type: ignore[return-value]
+        return entry
 
     def build(self, name: str, options: Mapping[str, Any] | None = None, **given: Any) -> T:
-        """Call the factory ``name`` with a job's ``options``, checked against its signature, and what the runtime gives.
+        """Call the factory ``name`` with a job's ``options``, checked against its signature, and what else is given.
 
         Of ``given``, a factory receives what it has parameters for.
 

@@ -157,7 +157,7 @@ def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
 def test_a_worker_that_cannot_start_is_an_error_and_not_a_wait(make_spec, vector, tasks, pool, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("this is no python")
-    with pytest.raises(WorkerError, match="cannot start: plugin .*broken.py: SyntaxError"):
+    with pytest.raises(WorkerError, match=r"cannot start: plugin .*broken\.py: SyntaxError"):
         pool(make_spec(plugins=[broken])).train(vector, tasks)
 
 

@@ -2,13 +2,12 @@
 
 import pytest
 from typer.testing import CliRunner
+from worked import DEVICES, lines
 
 from fedscale import Job, simulate
 from fedscale.cli.main import app
 from fedscale.errors import StalledError
 from fedscale.report.check import check_log
-
-from worked import DEVICES, lines
 
 A, B, C = 0, 1, 2
 
@@ -41,7 +40,11 @@ def task(records, number):
 def test_the_case_is_reproduced_to_the_last_figure(three_clients, run_case):
     records = lines(run_case(three_clients()))
 
-    starts = [(r["attempt"], r["t"], r["version"], r["wanted"], r["online"], r["clients"]) for r in records if r["kind"] == "select"]
+    starts = [
+        (r["attempt"], r["t"], r["version"], r["wanted"], r["online"], r["clients"])
+        for r in records
+        if r["kind"] == "select"
+    ]
     assert starts == [
         (1, 0.0, 0, 3, 3, [A, B, C]),
         (2, 7.0, 1, 3, 2, [A, B]),
@@ -122,7 +125,9 @@ def test_the_deadline_ends_the_round_and_a_finish_at_the_deadline_counts(three_c
 def test_below_the_minimum_share_the_work_of_those_who_finished_is_wasted(three_clients, tmp_path):
     slots = "client_id,start,end,period\nA,0,1000,1000\nB,0,18,500\nC,0,300,300\n"
     # All three are needed, B is dropped at 18 each time it is tried; it is online for 18 s of every 500.
-    job = Job.load(three_clients(slots=slots, participants=3, over_commitment=1.0, min_share=1.0, count=1, max_hours=0.001))
+    job = Job.load(
+        three_clients(slots=slots, participants=3, over_commitment=1.0, min_share=1.0, count=1, max_hours=0.001)
+    )
     simulate(job, tmp_path / "out", workers=1)
     records = lines(tmp_path / "out" / "log.jsonl")
     assert [task(records, number)[:4] for number in range(3)] == [

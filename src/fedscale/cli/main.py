@@ -28,7 +28,7 @@ app.add_typer(traces.app, name="traces")
 @app.callback(invoke_without_command=True)
 def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
     if version:
-        from fedscale import __version__  # noqa: PLC0415
+        from fedscale import __version__
 
         typer.echo(__version__)
         raise typer.Exit

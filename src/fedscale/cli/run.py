@@ -18,7 +18,9 @@ Workers = Annotated[int | None, typer.Option(help="Processes to train with; by d
 
 def run(
     job: Annotated[str | None, typer.Argument(help="A YAML file, or the name of a recipe.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as you like.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, as often as you like.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory to write; by default runs/NAME-DATE-TIME.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with your own classes.")] = None,
     workers: Workers = None,
@@ -46,8 +48,8 @@ def run(
     if show:
         typer.echo(chosen.to_yaml())
         return
-    from fedscale.cli.display import display  # noqa: PLC0415 - torch is paid for only when something is trained
-    from fedscale.simulation.run import default_directory, simulate  # noqa: PLC0415
+    from fedscale.cli.display import display
+    from fedscale.simulation.run import default_directory, simulate
 
     directory = out or default_directory(chosen)
     with display(chosen, directory) as observer:
@@ -64,8 +66,8 @@ def resume(
 
         fedscale resume runs/digits-20260102-030405
     """
-    from fedscale.cli.display import display  # noqa: PLC0415
-    from fedscale.simulation.run import Run, resume  # noqa: PLC0415
+    from fedscale.cli.display import display
+    from fedscale.simulation.run import Run, resume
 
     found = Run(directory)
     if found.finished:
@@ -80,15 +82,15 @@ def resume(
 
 
 def _list() -> None:
-    from fedscale.recipes import RECIPES, describe  # noqa: PLC0415
+    from fedscale.recipes import RECIPES, describe
 
     for name in RECIPES.names():
         typer.echo(f"{name:14} {describe(name)}")
 
 
 def _job(name: str, settings: list[str], plugins: list[Path]) -> Job:
-    from fedscale.job import Job  # noqa: PLC0415
-    from fedscale.recipes import RECIPES, recipe  # noqa: PLC0415
+    from fedscale.job import Job
+    from fedscale.recipes import RECIPES, recipe
 
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.exists():

@@ -63,7 +63,7 @@ class Executor(Protocol):
         ...
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
-        """Train every task and return the bytes that each would send (for clients that must be trained to be priced)."""
+        """Train every task and return the bytes that each would send."""
         ...
 
     def test(self, vector: Tensor, clients: IntArray, version: int) -> list[ClientSums]:

@@ -1,4 +1,6 @@
-"""Server optimizers: the mean update Δ taken as a pseudo-gradient (Reddi et al. 2021, "Adaptive Federated Optimization").
+"""Server optimizers: the mean update Δ taken as a pseudo-gradient.
+
+S. Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
 
 They act on trainable parameters only. Floating-point buffers (BatchNorm statistics) are moved by the mean update as it
 is: they are averages, not parameters, and a step size or a second moment has no meaning for them.

@@ -13,7 +13,7 @@ def digits() -> Job:
     return Job(
         name="digits",
         data=DataConf(name="digits"),
-        model=Component(name="cnn", channels=8),  # type: ignore[call-arg]
+        model=Component(name="cnn", channels=8),
         local=LocalConf(steps=20, batch_size=16, lr=0.1),
         rounds=RoundsConf(participants=4, count=20),
         availability=AvailabilityConf(source="none"),

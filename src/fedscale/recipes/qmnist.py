@@ -6,7 +6,7 @@ from fedscale.job import DataConf, Job, LocalConf, RoundsConf
 
 
 def qmnist() -> Job:
-    """Handwritten 28×28 digits, a writer is a client, LEAF's CNN; import the raw files first (`fedscale data import`)."""
+    """Handwritten 28×28 digits, a writer is a client; import the raw files first (`fedscale data import`)."""
     return Job(
         name="qmnist",
         data=DataConf(name="qmnist"),

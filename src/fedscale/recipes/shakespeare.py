@@ -21,7 +21,7 @@ def shakespeare() -> Job:
     return Job(
         name="shakespeare",
         data=DataConf(name="shakespeare", min_samples=3),
-        model=Component(name="context_mlp", context=6, embedding=16, hidden=128),  # type: ignore[call-arg]
+        model=Component(name="context_mlp", context=6, embedding=16, hidden=128),
         local=LocalConf(steps=10, batch_size=16, lr=1.0),
         rounds=RoundsConf(participants=50, count=200),
         evaluate=EvaluateConf(every=10),

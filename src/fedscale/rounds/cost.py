@@ -1,7 +1,7 @@
 """The price of a task on a device, and what of it had been spent at any moment (§4.2, Device Monitor).
 
 download = bytes / bandwidth; compute = samples × ms per sample × factor; upload = bytes / bandwidth. One phase follows
-the other. The factor is 3 by default: a backward pass costs about twice a forward pass, and traces hold inference times.
+the other. The factor is 3 by default: traces hold inference times, and a backward pass costs about twice a forward one.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from fedscale.errors import CheckpointError, RunError
 from fedscale.files import write_bytes, write_text
 from fedscale.job import Job
 from fedscale.report.checkpoint import State, load_newest
-from fedscale.report.log import FORMAT, ROOT, LogWriter
+from fedscale.report.log import FORMAT, LogWriter
 from fedscale.report.recorder import Recorder
 from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
@@ -61,13 +61,13 @@ class Run:
     @cached_property
     def metrics(self) -> Metrics:
         """Tables derived from the log; see `fedscale.report.metrics.Metrics`."""
-        from fedscale.report.metrics import Metrics  # noqa: PLC0415 - arrow tables are needed only here
+        from fedscale.report.metrics import Metrics
 
         return Metrics.from_log(self.log)
 
     def report(self, out: Path | None = None) -> Path:
         """Write the HTML report (by default into the run directory) and return its path."""
-        from fedscale.report.page import write_report  # noqa: PLC0415 - the plotting library is needed only here
+        from fedscale.report.page import write_report
 
         out = out or self.directory / "report.html"
         write_report([self.directory], out)
@@ -150,8 +150,7 @@ def default_workers() -> int:
 
 def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: int | None, observer: Observer) -> Run:
     workers = _workers(workers, parts, observer)
-    position = state["log"] if state else {"offset": 0, "chain": ROOT}
-    log = LogWriter(run.log, position["offset"], position["chain"])
+    log = LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)
     executor = setup.executor(job, parts, workers)
     try:
         simulation = _assemble(run, job, parts, executor, log, observer, workers)

@@ -146,7 +146,8 @@ def _top(availability: Availability, online: FloatArray) -> Iterator[Fact]:
     top = np.argsort(-online, kind="stable")[: published.TOP_USERS]
     slots, weeks = np.diff(availability.offsets)[top], availability.periods[top] / (7 * 24 * HOUR)
     rows = [slice(*availability.offsets[[user, user + 1]]) for user in top]
-    lengths = np.concatenate([slot_seconds(availability)[row] for row in rows])
+    length = slot_seconds(availability)
+    lengths = np.concatenate([length[row] for row in rows])
     gaps = np.concatenate([_gaps(availability.starts[row], availability.ends[row]) for row in rows])
     loose = [LOOSE] * len(published.TOP_SHARES)
     shares = published.TOP_SHARES

@@ -101,11 +101,12 @@ class _Sheet:
     columns: dict[str, Any]
 
     def where(self, row: int) -> str:
-        """Name the row of the file that holds data row ``row``; the header is row 1."""
-        for number, (line, _) in enumerate(_lines(self.path), start=-1):
-            if number == row:
-                return f"{self.path} row {line}"
-        return f"{self.path} data row {row}"
+        """Name the row of the file that holds data row ``row``."""
+        return f"{self.path} row {self.line(row)}"
+
+    def line(self, row: int) -> int:
+        """Return the line of the file that holds data row ``row``, counting as a spreadsheet does: the header is 1."""
+        return next(line for number, (line, _) in enumerate(_lines(self.path), start=-1) if number == row)
 
     def texts(self, column: str) -> Any:
         """Return a column as numpy strings."""
@@ -209,5 +210,5 @@ def _refuse_overlaps(users: IntArray, starts: IntArray, ends: IntArray, sheet: _
         one, other = before[overlap[0]], after[overlap[0]]
         raise TraceError(
             f"{sheet.where(int(other))}: start is {starts[other] / MICROS:.12g}; it must not be before "
-            f"{ends[one] / MICROS:.12g}, where the client's slot of {sheet.where(int(one))} ends"
+            f"{ends[one] / MICROS:.12g}, where the client's slot of row {sheet.line(int(one))} ends"
         )

@@ -19,4 +19,4 @@ MODELS: Final[Table[nn.Module]] = Table(
         "char_gru": "fedscale.learn.models.text:CharGRU",
     },
 )
-"""A factory gets ``sample_shape`` and ``classes`` of the dataset, if it has parameters for them, and the job's options."""
+"""A factory gets the dataset's ``sample_shape``, ``classes`` and ``card``, as far as it has parameters for them."""
