@@ -106,7 +106,7 @@ class _Sheet:
 
     def line(self, row: int) -> int:
         """Return the line of the file that holds data row ``row``, counting as a spreadsheet does: the header is 1."""
-        return next(line for number, (line, _) in enumerate(_lines(self.path), start=-1) if number == row)
+        return next((line for number, (line, _) in enumerate(_lines(self.path), start=-1) if number == row), row + 2)
 
     def texts(self, column: str) -> Any:
         """Return a column as numpy strings."""
