@@ -107,7 +107,10 @@ def _conclude(result: Run) -> None:
     if not result.finished:
         typer.echo(f"Stopped after a checkpoint. Go on with: fedscale resume {result.directory}")
         raise typer.Exit(130)
+    from fedscale.report.summary import cards, real_seconds
+
     report = result.report()
-    for name, value in result.metrics.headline.items():
-        typer.echo(f"{name}: {value}")
-    typer.echo(f"Report: {report}")
+    typer.echo()
+    for card in cards(result.metrics, real_seconds(result.directory / "timings.jsonl")):
+        typer.echo(f"{card.title:>33}  {card.value:12} {card.note}")
+    typer.echo(f"\nReport: {report}")
