@@ -26,7 +26,8 @@ def run(*arguments: str) -> Result:
 
 
 def rows(shown: str) -> dict[str, list[str]]:
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.splitlines() if "│" in line]
+    lines = [line.strip() for line in shown.splitlines() if "│" in line]
+    cells = [[cell.strip() for cell in line[1:-1].split("│")] for line in lines]
     return {name: values for name, *values in cells}
 
 
@@ -45,6 +46,18 @@ def test_info_shows_the_built_in_population_beside_the_published(wide: None) -> 
     assert table["ms per sample, p25"] == ["24", "24", "20.87 to 27.6"]
     assert table["online seconds, mean"][0] == "79,688"
     assert table["top 100, gap seconds, p75"][2] == "not matched"
+
+
+def test_the_table_in_the_docs_is_the_one_that_info_prints() -> None:
+    shown = rows(run("info").stdout)
+    page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
+    documented = rows(page[page.index("| | published |") :].replace("|", "│"))
+    assert len(documented) > 50
+    for name, values in shown.items():
+        if name:
+            published, here, claim = documented[name]
+            assert [published, claim] == [values[0], values[2]]
+            assert float(here.replace(",", "")) == pytest.approx(float(values[1].replace(",", "")), rel=0.02, abs=0.01)
 
 
 def test_info_of_files_claims_nothing(files: tuple[str, str]) -> None:

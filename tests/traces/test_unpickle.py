@@ -158,6 +158,7 @@ def test_the_exploits_are_real(name: str, tmp_path: Path) -> None:
         (b"X\xff\xff\xff\xffab.", "cut short"),
         (b"r\xff\xff\xff\xff.", "byte 0: the pickle is cut short"),
         (b"h\x07.", "byte 0: .*never stored"),
+        (b"K\x01\x87.", "byte 2: the pickle is cut short or damaged"),
         (b"}((K\x01tK\x02u.", "byte 8: a key that is neither text nor a number"),
         (b"K\x01K\x02.", "byte 4: the pickle does not end in one value"),
         (b"cnumpy\ndtype\n.", "does not end in one value"),

@@ -118,8 +118,10 @@ class _Machine:
         return taken
 
     def number(self, size: int) -> int:
-        """Return the next ``size`` bytes as an unsigned number."""
-        return int.from_bytes(self.take(size), "little")
+        """Return the next ``size`` bytes as an unsigned number; that they exist shows when the next opcode is read."""
+        begin = self.at
+        self.at = begin + size
+        return int.from_bytes(self.content[begin : self.at], "little")
 
     def line(self) -> str:
         """Return the text up to the next newline."""
@@ -232,11 +234,17 @@ def _tuple(count: int) -> Callable[[_Machine], None]:
 
 
 def _store(size: int) -> Callable[[_Machine], None]:
-    return lambda machine: machine.memo.__setitem__(machine.number(size), machine.stack[-1])
+    def store(machine: _Machine) -> None:
+        machine.memo[machine.number(size)] = machine.stack[-1]
+
+    return store
 
 
 def _fetch(size: int) -> Callable[[_Machine], None]:
-    return _push(lambda machine: machine.memo[machine.number(size)])
+    def fetch(machine: _Machine) -> None:
+        machine.stack.append(machine.memo[machine.number(size)])
+
+    return fetch
 
 
 _STOP: Final = ord(".")
