@@ -90,12 +90,11 @@ class DevicesConf(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
-        if value is False:  # YAML reads a bare `off` so
-            return {"source": "none"}
-        if isinstance(value, Mapping) and value.get("source") is False:
-            return {**value, "source": "none"}
-        return value
+    def _bare_source(cls, value: Any) -> Any:
+        values = dict(value) if isinstance(value, Mapping) else {"source": value}
+        if values.get("source") in (False, "off"):  # YAML reads a bare `off` as False
+            values["source"] = "none"
+        return values if isinstance(value, Mapping | str | bool) else value
 
 
 class AvailabilityConf(DevicesConf):

@@ -8,6 +8,7 @@ import pytest
 
 from fedscale.data.catalogue import load_dataset
 from fedscale.execute.spec import RunnerSpec
+from fedscale.execute.threads import one_thread
 from fedscale.job import Component
 from fedscale.learn.build import build_model
 from fedscale.learn.conf import TrainConf
@@ -43,6 +44,13 @@ class Trouble(Client):
                 result.delta = result.delta[:-1]
         return result
 '''
+
+
+@pytest.fixture(autouse=True)
+def single_thread():
+    """Compute here as workers do."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

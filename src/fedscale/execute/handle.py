@@ -9,11 +9,11 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fedscale import limits
 from fedscale.errors import WorkerError
-from fedscale.execute.memory import create_counter, create_vector
+from fedscale.execute.memory import as_counter, as_vector, nameless
 from fedscale.execute.messages import receive, send
 from fedscale.execute.spec import RunnerSpec
 
@@ -21,14 +21,13 @@ from fedscale.execute.spec import RunnerSpec
 class Handle:
     """Starts a worker, asks it, notices when it dies or hangs, and replaces it."""
 
-    def __init__(self, spec: RunnerSpec, directory: Path, number: int, length: int) -> None:
-        names = {"output": directory / f"output-{number}", "counter": directory / f"counter-{number}"}
-        self.output = create_vector(names["output"], length)
-        self._counter = create_counter(names["counter"])
+    def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int) -> None:
+        self._files = {"model": model, "output": nameless(4 * length), "counter": nameless(8)}
+        self.output = as_vector(self._files["output"])
+        self._counter = as_counter(self._files["counter"])
         self._hello = {
             "spec": spec.model_dump(mode="json"),
-            "model": str(directory / "model"),
-            **{name: str(path) for name, path in names.items()},
+            **{name: file.fileno() for name, file in self._files.items()},
         }
         self._ready = False
         self._starts_that_failed = 0
@@ -91,6 +90,12 @@ class Handle:
             )
         self._start()
 
+    def close(self) -> None:
+        """End the worker for good."""
+        self.stop()
+        for name in ("output", "counter"):
+            self._files[name].close()
+
     def stop(self) -> None:
         """Close the socket and wait for the process, which ends by itself, or is ended."""
         self.connection.close()
@@ -104,7 +109,11 @@ class Handle:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "fedscale.execute.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=_environment()
+            command,
+            pass_fds=[theirs.fileno(), *(file.fileno() for file in self._files.values())],
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+            process_group=0,  # Ctrl-C is for the server's process, which decides when to stop
         )
         theirs.close()
         self.connection = Connection(ours.detach())

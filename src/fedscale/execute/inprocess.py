@@ -1,11 +1,9 @@
-"""The executor without workers: everything in this process, on one thread."""
+"""The executor without workers: everything in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from fedscale.execute.base import TEST_BLOCK, TRAIN_BLOCK, ClientSums, IntArray, Trained, blocks
@@ -14,24 +12,12 @@ from fedscale.learn.conf import TrainConf
 from fedscale.learn.updates import WeightedSum
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, as workers do: two threads give other last digits, and are slower than two processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _unwatched(item: int) -> None:
     """Nobody watches the progress within a process."""
 
 
 class InProcess:
-    """Runs block after block, in order."""
+    """Runs block after block, in order. The caller sees to it that torch computes on `one_thread`, as workers do."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -39,24 +25,21 @@ class InProcess:
     def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
         """Train and fold; see `Executor.train`."""
         reports, total = [], WeightedSum(len(vector))
-        with one_thread():
-            for block in blocks(tasks, TRAIN_BLOCK):
-                done, part = self._runner.train(vector, block, _unwatched)
-                reports += done
-                total.merge(part.total, part.weight)
+        for block in blocks(tasks, TRAIN_BLOCK):
+            done, part = self._runner.train(vector, block, _unwatched)
+            reports += done
+            total.merge(part.total, part.weight)
         return Trained(reports, total.total, total.weight)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
-        with one_thread():
-            return self._runner.upload_sizes(vector, tasks, _unwatched)
+        return self._runner.upload_sizes(vector, tasks, _unwatched)
 
     def test(self, vector: Tensor, clients: IntArray, version: int) -> list[ClientSums]:
         """Test; see `Executor.test`."""
-        with one_thread():
-            parts = [
-                self._runner.test(vector, block, version, _unwatched) for block in blocks(clients.tolist(), TEST_BLOCK)
-            ]
+        parts = [
+            self._runner.test(vector, block, version, _unwatched) for block in blocks(clients.tolist(), TEST_BLOCK)
+        ]
         return [result for part in parts for result in part]
 
     def close(self) -> None:

@@ -1,10 +1,14 @@
-"""Vectors shared between the server's process and its workers, as mapped files that vanish with the pool."""
+"""Memory shared between the server's process and its workers: mapped files without a name.
+
+A worker inherits the descriptors. What has no name cannot be left behind: the system frees it with the last process
+that holds it, however that process ends.
+"""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -12,34 +16,37 @@ import torch
 from torch import Tensor
 
 
-def shared_directory() -> Path:
-    """Make a directory for shared files, in memory where the system has such a place (/dev/shm on Linux)."""
+def nameless(size: int) -> IO[bytes]:
+    """Return a file of ``size`` zero bytes without a name, in memory if the system has room there (/dev/shm on Linux).
+
+    Raises:
+        OSError: there is no room on the disk either.
+    """
     memory = Path("/dev/shm")  # a mapped file on a disk works too; this one is never written back
-    return Path(tempfile.mkdtemp(prefix="fedscale-", dir=memory if memory.is_dir() else None))
+    if memory.is_dir():
+        try:
+            return _zeros(size, memory)
+        except OSError:  # containers often have only 64 MB of it, and to map what cannot be filled would be fatal later
+            pass
+    return _zeros(size, None)
 
 
-def remove_directory(directory: Path) -> None:
-    """Remove a shared directory; processes that still map its files keep them until they end."""
-    shutil.rmtree(directory, ignore_errors=True)
+def _zeros(size: int, directory: Path | None) -> IO[bytes]:
+    file = tempfile.TemporaryFile(dir=directory)
+    try:
+        file.write(bytes(size))
+        file.flush()
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
-def create_vector(path: Path, length: int) -> Tensor:
-    """Create a shared float32 vector of zeros."""
-    return torch.from_numpy(np.memmap(path, dtype=np.float32, mode="w+", shape=(length,)))
+def as_vector(file: IO[bytes]) -> Tensor:
+    """Map a whole file as a float32 vector."""
+    return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+"))
 
 
-def open_vector(path: Path) -> Tensor:
-    """Map a shared float32 vector that exists."""
-    return torch.from_numpy(np.memmap(path, dtype=np.float32, mode="r+"))
-
-
-def create_counter(path: Path) -> npt.NDArray[np.int64]:
-    """Create a shared integer; it holds -1 until its worker is at work on something."""
-    counter = np.memmap(path, dtype=np.int64, mode="w+", shape=(1,))
-    counter[0] = -1
-    return counter
-
-
-def open_counter(path: Path) -> npt.NDArray[np.int64]:
-    """Map a shared integer that exists."""
-    return np.memmap(path, dtype=np.int64, mode="r+")
+def as_counter(file: IO[bytes]) -> npt.NDArray[np.int64]:
+    """Map a whole file as integers; a worker's one counter says which task or client it is at, or -1."""
+    return np.memmap(file, dtype=np.int64, mode="r+")

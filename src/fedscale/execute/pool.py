@@ -17,7 +17,7 @@ from fedscale import limits
 from fedscale.errors import WorkerError
 from fedscale.execute.base import TEST_BLOCK, TRAIN_BLOCK, ClientSums, IntArray, Report, Trained, blocks
 from fedscale.execute.handle import Handle
-from fedscale.execute.memory import create_vector, remove_directory, shared_directory
+from fedscale.execute.memory import as_vector, nameless
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.conf import TrainConf
@@ -41,11 +41,11 @@ class Pool:
     """
 
     def __init__(self, spec: RunnerSpec, workers: int, length: int) -> None:
-        self._directory = shared_directory()
-        self._model = create_vector(self._directory / "model", length)
+        self._file = nameless(4 * length)
+        self._model = as_vector(self._file)
         self._stamp = 0
         self._deaths: Counter[int] = Counter()
-        self._handles = [Handle(spec, self._directory, number, length) for number in range(workers)]
+        self._handles = [Handle(spec, self._file, length) for _ in range(workers)]
 
     @property
     def processes(self) -> list[int]:
@@ -81,10 +81,10 @@ class Pool:
         return sums
 
     def close(self) -> None:
-        """End the workers and remove the shared memory."""
+        """End the workers and let go of the shared memory."""
         for handle in self._handles:
-            handle.stop()
-        remove_directory(self._directory)
+            handle.close()
+        self._file.close()
 
     def _train_requests(self, kind: str, tasks: Sequence[TrainConf]) -> list[Request]:
         return [train_request(kind, self._stamp + 1, list(block)) for block in blocks(tasks, TRAIN_BLOCK)]

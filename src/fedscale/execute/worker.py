@@ -1,16 +1,17 @@
 """The worker process: ``python -m fedscale.execute.worker SOCKET``, started by a `Pool`.
 
 It builds its own runner from the spec that it is sent, maps the shared vectors, and answers requests until the socket
-closes. It ignores Ctrl-C: the server's process decides when to stop.
+closes: then it ends at once, even in the middle of a task that would never end, so that no worker outlives its pool.
 """
 
 from __future__ import annotations
 
-import signal
+import os
+import select
 import sys
+import threading
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from fedscale.errors import FedScaleError
-from fedscale.execute.memory import open_counter, open_vector
+from fedscale.execute.memory import as_counter, as_vector
 from fedscale.execute.messages import receive, send
 from fedscale.execute.runner import Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
@@ -78,8 +79,8 @@ def serve(connection: Connection) -> None:
     except FedScaleError as error:
         send(connection, {"error": str(error)})
         return
-    files = [Path(hello[name]) for name in ("model", "output", "counter")]
-    worker = Worker(runner, open_vector(files[0]), open_vector(files[1]), open_counter(files[2]))
+    model, output, counter = (os.fdopen(hello[name], "r+b") for name in ("model", "output", "counter"))
+    worker = Worker(runner, as_vector(model), as_vector(output), as_counter(counter))
     send(connection, {"ready": True})
     while True:
         request = receive(connection)
@@ -90,11 +91,19 @@ def serve(connection: Connection) -> None:
         send(connection, answer)
 
 
+def end_with_the_pool(connection: Connection) -> None:
+    """Wait until the other side of the socket is gone, then end this process."""
+    watch = select.poll()
+    watch.register(connection.fileno(), 0)  # asks for nothing; a hang-up is reported all the same
+    watch.poll()
+    os._exit(0)
+
+
 def main() -> None:
     """Serve on the socket given as the only argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
     connection = Connection(int(sys.argv[1]))
+    threading.Thread(target=end_with_the_pool, args=[connection], daemon=True).start()
+    torch.set_num_threads(1)
     try:
         serve(connection)
     except (EOFError, ConnectionError):

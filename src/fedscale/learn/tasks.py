@@ -52,7 +52,9 @@ class Classification:
         assert isinstance(x, np.ndarray)
         assert isinstance(y, np.ndarray)
         inputs = torch.from_numpy(x[rows]).to(torch.float32)
-        return inputs.mul_(self._scale), torch.from_numpy(y[rows].astype(np.int64, copy=False))
+        if self._scale != 1:
+            inputs.mul_(self._scale)
+        return inputs, torch.from_numpy(y[rows].astype(np.int64, copy=False))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of (n, classes) logits."""

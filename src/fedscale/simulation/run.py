@@ -21,6 +21,7 @@ from fedscale.core import plugins
 from fedscale.data.baselines import baselines
 from fedscale.data.federated import FederatedDataset
 from fedscale.errors import CheckpointError, RunError
+from fedscale.execute.threads import one_thread
 from fedscale.files import write_bytes, write_text
 from fedscale.job import Job
 from fedscale.report.checkpoint import State, load_newest
@@ -104,7 +105,7 @@ def simulate(
     parts = setup.prepare(job, classes)
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "job.yaml", job.to_yaml())
-    with _locked(directory):
+    with _locked(directory), one_thread():
         return _go(Run(directory), job, parts, None, workers, observer or Silent())
 
 
@@ -126,7 +127,7 @@ def resume(
         return run
     observer = observer or Silent()
     job = run.job
-    with _locked(run.directory):
+    with _locked(run.directory), one_thread():
         state = load_newest(run.directory / "checkpoints", observer.notice)
         if state is not None and state["job"] != job.digest:
             raise CheckpointError(
