@@ -1,18 +1,23 @@
 """The map and the fold: in this process, in worker processes, and through the death of workers."""
 
+import errno
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from fedscale.core.plugins import load_plugins
 from fedscale.errors import WorkerError
+from fedscale.execute import memory
 from fedscale.execute.inprocess import InProcess
-from fedscale.execute.memory import shared_directory
 from fedscale.execute.pool import Pool
 from fedscale.execute.spec import build_runner, class_reference
 from fedscale.job import Component
@@ -161,10 +166,57 @@ def test_a_worker_that_cannot_start_is_an_error_and_not_a_wait(make_spec, vector
         pool(make_spec(plugins=[broken])).train(vector, tasks)
 
 
-def test_shared_files_are_gone_after_closing(make_spec, vector, tasks):
+def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(memory.MEMORY.iterdir()) if memory.MEMORY.is_dir() else set()
     made = Pool(make_spec(), 2, len(vector))
-    directory = made._directory
     made.train(vector, tasks)
-    assert directory.parent == shared_directory().parent
+    assert list(tmp_path.iterdir()) == []
+    assert not memory.MEMORY.is_dir() or set(memory.MEMORY.iterdir()) <= before
     made.close()
-    assert not directory.exists()
+
+
+def test_shared_memory_goes_to_the_disk_where_memory_has_no_room(monkeypatch):
+    real = tempfile.TemporaryFile
+
+    def full_in_memory(**place):
+        if place["dir"] is not None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full_in_memory)
+    with memory.nameless(12) as file:
+        assert memory.as_vector(file).tolist() == [0.0, 0.0, 0.0]
+
+
+ENDLESS = """
+import time
+from pathlib import Path
+from fedscale.core.client import Client
+
+class Endless(Client):
+    def train(self, client_data, model, conf):
+        Path({sign!r}).touch()
+        time.sleep(600)
+"""
+
+
+def test_a_worker_ends_with_the_process_of_its_pool_even_in_a_task_without_end(make_spec, vector, tasks, tmp_path):
+    sign, plugin = tmp_path / "under-way", tmp_path / "endless.py"
+    plugin.write_text(ENDLESS.format(sign=str(sign)))
+    spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+    code = (
+        "import torch; from fedscale.execute.pool import Pool; from fedscale.execute.spec import RunnerSpec;"
+        "from fedscale.learn.conf import TrainConf;"
+        f"pool = Pool(RunnerSpec.model_validate_json({spec.model_dump_json()!r}), 2, {len(vector)});"
+        "print(*pool.processes, flush=True);"
+        f"print(pool.train(torch.zeros({len(vector)}), [{tasks[0]!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        workers = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+        while not sign.exists():
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        process.kill()
+        gone, alive = psutil.wait_procs(workers, timeout=5)
+    assert (len(gone), alive) == (2, [])

@@ -16,7 +16,7 @@ from fedscale.outcomes import Fate
 IntArray = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 
-TRAIN_BLOCK: Final = 8
+TRAIN_BLOCK: Final = 4
 """Tasks that one worker trains in one go. Sums are formed within a block, then over blocks, both in task order, so the
 block must not depend on the number of workers."""
 

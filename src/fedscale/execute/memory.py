@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+MEMORY: Final = Path("/dev/shm")
+"""Files that are never written back to a disk, where the system has such a place (Linux)."""
+
 
 def nameless(size: int) -> IO[bytes]:
-    """Return a file of ``size`` zero bytes without a name, in memory if the system has room there (/dev/shm on Linux).
+    """Return a file of ``size`` zero bytes without a name, in `MEMORY` if there is room, else on the disk.
 
     Raises:
         OSError: there is no room on the disk either.
     """
-    memory = Path("/dev/shm")  # a mapped file on a disk works too; this one is never written back
-    if memory.is_dir():
+    if MEMORY.is_dir():
         try:
-            return _zeros(size, memory)
+            return _zeros(size, MEMORY)
         except OSError:  # containers often have only 64 MB of it, and to map what cannot be filled would be fatal later
             pass
     return _zeros(size, None)
 
 
 def _zeros(size: int, directory: Path | None) -> IO[bytes]:
-    file = tempfile.TemporaryFile(dir=directory)
+    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - its owner closes it
     try:
         file.write(bytes(size))
         file.flush()

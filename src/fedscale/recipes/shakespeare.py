@@ -10,7 +10,7 @@ def demo() -> Job:
     return shakespeare().model_copy(
         update={
             "name": "demo",
-            "rounds": RoundsConf(participants=50, count=60),
+            "rounds": RoundsConf(participants=50, count=100),
             "evaluate": EvaluateConf(every=10),
         }
     )
@@ -21,7 +21,7 @@ def shakespeare() -> Job:
     return Job(
         name="shakespeare",
         data=DataConf(name="shakespeare", min_samples=3),
-        model=Component(name="context_mlp", context=6, embedding=16, hidden=128),
+        model=Component(name="context_mlp", context=8, embedding=16, hidden=192),
         local=LocalConf(steps=10, batch_size=16, lr=1.0),
         rounds=RoundsConf(participants=50, count=200),
         evaluate=EvaluateConf(every=10),
