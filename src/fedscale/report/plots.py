@@ -138,15 +138,16 @@ def online(runs: Sequence[RunView]) -> Figure:
 def participation(runs: Sequence[RunView]) -> Figure:
     """Draw how many training clients contributed how often."""
     most = max(int(run.metrics.contributions.max(initial=0)) for run in runs)
-    width = -(-(most + 1) // 30)
+    width = -(-most // 30) or 1
     figure = blank("updates of a client that counted", "clients", runs=len(runs))
-    x = np.arange(0, most + 1, width)
-    names = [str(low) if width == 1 else f"{low}–{low + width - 1}" for low in x]
+    lows = np.arange(1, most + 1, width)
+    names = ["0", *(str(low) if width == 1 else f"{low}–{low + width - 1}" for low in lows)]
     for run in runs:
-        counts = np.bincount(run.metrics.contributions.astype(np.int64) // width, minlength=len(x))
+        bins = -(-run.metrics.contributions.astype(np.int64) // width)  # 0 is a bin of its own
+        counts = np.bincount(bins, minlength=len(names))
         figure.add_bar(x=names, y=counts, name=run.text, marker_color=run.color)
     figure.update_layout(barmode="group", bargap=0.12, showlegend=len(runs) > 1)
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", nticks=10, tickangle=0)
     return figure
 
 
