@@ -26,7 +26,10 @@ TEST_BLOCK: Final = 16
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of one trained task beside its update; ``fate`` is set if the update was not admitted."""
+    """What is known of one trained task beside its update; ``fate`` is set if the update was not admitted.
+
+    ``size`` is what would be uploaded, in bytes; it is measured only for clients that must be trained to be priced.
+    """
 
     task: int
     weight: float = 0.0
@@ -35,6 +38,7 @@ class Report:
     fate: Fate | None = None
     why: str = ""
     trace: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True)

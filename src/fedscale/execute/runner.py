@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +50,7 @@ class Runner:
         self._model = model
         self._task = task
         self._client = client
+        self._measured = client.must_train_to_price()
         self._holdout = holdout
         self._weight = WEIGHTINGS[weighting]
         self._test_held_out = test_held_out
@@ -61,7 +63,7 @@ class Runner:
             progress(conf.task)
             result, report = self._train_one(vector, conf)
             if result is not None:
-                total.add(result.delta, report.weight)
+                total.add(result.delta.detach(), report.weight)
             reports.append(report)
         return reports, total
 
@@ -70,8 +72,8 @@ class Runner:
         sizes = []
         for conf in tasks:
             progress(conf.task)
-            result, _ = self._train_one(vector, conf)
-            sizes.append(len(self._client.serialize_results(result)) if result else 0)
+            _, report = self._train_one(vector, conf)
+            sizes.append(report.size)
         return sizes
 
     def test(self, vector: Tensor, clients: Sequence[int], version: int, progress: Progress) -> list[ClientSums]:
@@ -81,7 +83,8 @@ class Runner:
         for client in clients:
             progress(client)
             result = self._client.test(self._test_samples(client), self._model, TestConf(client, version))
-            results.append(ClientSums(client, result.count, result.sums))
+            sums = {str(name): _plain(value) for name, value in result.sums.items()}
+            results.append(ClientSums(client, int(result.count), sums))
         return results
 
     def _train_one(self, vector: Tensor, conf: TrainConf) -> tuple[TrainResult | None, Report]:
@@ -92,11 +95,18 @@ class Runner:
         torch.default_generator.manual_seed(seeds.derive(conf.seed, "layers", conf.task))
         try:
             result = self._client.train(samples, self._model, conf)
-        except Exception as error:
+            with torch.no_grad():
+                return self._admit(result, conf.task, samples)
+        except (Exception, SystemExit) as error:
             return None, Report(conf.task, fate=Fate.FAILED, why=_describe(error), trace=traceback.format_exc())
-        if why := refusal(result, len(vector)):
-            return None, Report(conf.task, fate=Fate.REJECTED, why=why)
-        return result, Report(conf.task, self._weight(len(samples)), result.loss, result.metrics)
+
+    def _admit(self, result: TrainResult, task: int, samples: ClientSamples) -> tuple[TrainResult | None, Report]:
+        if why := refusal(result, len(self._model.vector)):
+            return None, Report(task, fate=Fate.REJECTED, why=why)
+        # A task whose result cannot be sent fails, whether it is trained to be priced or to be folded.
+        size = memoryview(self._client.serialize_results(result)).nbytes if self._measured else 0
+        metrics = {str(name): float(value) for name, value in result.metrics.items()}
+        return result, Report(task, self._weight(len(samples)), float(result.loss), metrics, size=size)
 
     def _training_samples(self, client: int) -> ClientSamples:
         data = self._dataset.client(client)
@@ -111,7 +121,13 @@ class Runner:
         return ClientSamples(data, self._task)
 
 
-def _describe(error: Exception) -> str:
-    """Name an error in one line, without memory addresses, which would differ from run to run."""
-    text = re.sub(r"0x[0-9a-fA-F]+", "0x…", str(error)).splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+def _plain(value: Any) -> Any:
+    """Turn the scalar of an array library into Python's own."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _describe(error: BaseException) -> str:
+    """Name an error in one line of UTF-8, without memory addresses, which would differ from run to run."""
+    text = str(error).encode(errors="backslashreplace").decode()
+    lines = re.sub(r"0x[0-9a-fA-F]+", "0x…", text).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
