@@ -166,6 +166,21 @@ def test_a_worker_that_cannot_start_is_an_error_and_not_a_wait(make_spec, vector
         pool(make_spec(plugins=[broken])).train(vector, tasks)
 
 
+def test_workers_that_keep_ending_between_tasks_are_an_error_and_not_a_loop(
+    make_spec, vector, tasks, pool, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fedscale.limits.TASK_DEATHS", 1)
+    plugin = tmp_path / "deadly.py"
+    plugin.write_text(
+        "import os, sys\n"
+        "worker = sys.modules['__main__']\n"
+        "if hasattr(worker, 'Worker'):\n"
+        "    worker.Worker._model = lambda self, stamp: os._exit(1)\n"
+    )
+    with pytest.raises(WorkerError, match="end between tasks, again and again"):
+        pool(make_spec(plugins=[plugin])).train(vector, tasks)
+
+
 def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(memory.MEMORY.iterdir()) if memory.MEMORY.is_dir() else set()

@@ -100,9 +100,11 @@ class Pool:
         """Replace a dead worker; return what of its request is still to be done."""
         item = handle.item
         handle.restart()
-        if item not in request["items"]:
-            return request  # it died between items
         self._deaths[item] += 1
+        if item not in request["items"]:  # it died between items, which is nobody's fault, but must not go on for ever
+            if self._deaths[item] < limits.TASK_DEATHS * len(self._handles):
+                return request
+            raise WorkerError("worker processes end between tasks, again and again: see their messages above")
         if self._deaths[item] < limits.TASK_DEATHS:
             return request
         if "tasks" not in request:
