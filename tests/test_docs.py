@@ -1,0 +1,214 @@
+"""The documentation is tried: Python blocks and marked commands run, the others parse, links and tables are checked.
+
+Comments in the source of a page steer this, each in the line before a block:
+``<!-- not run: why -->`` leaves it out, ``<!-- file: NAME -->`` writes it to a file that the page's commands use,
+``<!-- run -->`` runs its commands for real; a ``text`` block behind them holds lines of their output.
+"""
+
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import fedscale
+from fedscale.cli.main import app
+from fedscale.core.aggregator import Aggregator
+from fedscale.core.client import Client
+from fedscale.core.client_manager import ClientManager
+from fedscale.job import Job
+from fedscale.learn.models import MODELS
+from fedscale.learn.objectives import OBJECTIVES
+from fedscale.learn.server import SERVER_OPTIMIZERS
+from fedscale.select import SELECTORS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+TABLES = {"server": SERVER_OPTIMIZERS, "local.objective": OBJECTIVES, "selector": SELECTORS, "model": MODELS}
+GIVEN = {
+    "metrics.md": "import fedscale\n"
+    "job = fedscale.recipe('digits').with_settings(['rounds.count=1'])\n"
+    "fedscale.simulate(job, 'runs/digits', workers=1)\n",
+    "traces.md": "import numpy as np\n"
+    "from pathlib import Path\n"
+    "Path('slots.csv').write_text('client_id,start,end,period\\nA,0,5,10\\n')\n"
+    "time, users = 0, np.array([0])\n",
+}
+"""What a page's Python blocks take for granted."""
+
+
+@dataclass(frozen=True)
+class Block:
+    mark: str
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[list[str]]:
+        if self.language not in ("", "sh") or self.mark.startswith("not run"):
+            return []
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fedscale ")]
+
+
+def blocks(page: Path) -> list[Block]:
+    return [
+        Block(found["mark"] or "", found["language"], found["text"])
+        for found in BLOCK.finditer(page.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A folder that looks like the project's root to the commands of a page."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    for table in TABLES.values():  # what plugins of a page register is forgotten after it
+        monkeypatch.setattr(table, "_entries", dict(table._entries))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("fedscale_plugin_")]:
+        del sys.modules[name]
+
+
+def write_files(page: Path, folder: Path) -> None:
+    for block in blocks(page):
+        if block.mark.startswith("file: "):
+            (folder / block.mark.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
+
+
+def run(arguments: list[str]) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, f"fedscale {shlex.join(arguments)}: {result.output} {result.exception}"
+    return result.output
+
+
+def parse(arguments: list[str]) -> None:
+    """Read a command line as far as its options and their types."""
+    command, rest = get_command(app), list(arguments)
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+        assert name in command.commands, f"fedscale {shlex.join(arguments)}: no command {name!r}"
+        command = command.commands[name]
+    if "--help" not in rest and "--version" not in rest:
+        command.make_context(command.name, rest)
+
+
+def check_names(job: Job) -> None:
+    """Look up what a job names, with its options."""
+    for section, component in (
+        ("selector", job.selector),
+        ("server", job.server),
+        ("local.objective", job.local.objective),
+    ):
+        TABLES[section].build(component.name, component.options)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_can_be_read(page, workspace):
+    write_files(page, workspace)
+    for block in blocks(page):
+        for arguments in block.commands:
+            parse(arguments)
+            if arguments[0] == "run" and "--list" not in arguments:
+                job = Job.parse(yaml.safe_load(run([*(a for a in arguments if a != "--show"), "--show"])))
+                if "--plugin" not in arguments and not job.plugins:
+                    check_names(job)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_do_what_they_say(page, workspace):
+    """Run the marked commands and then the Python blocks, as one script from top to bottom."""
+    write_files(page, workspace)
+    output = ""
+    for block in blocks(page):
+        if block.mark == "run":
+            output = "".join(run(arguments) for arguments in block.commands)
+        elif block.language == "text" and output:
+            missing = [line for line in block.text.splitlines() if line.rstrip() not in output and line != "..."]
+            assert not missing, f"{page.name}: not in the output: {missing}\n{output}"
+            output = ""
+    script = [b.text for b in blocks(page) if b.language == "python" and not b.mark.startswith(("not run", "file: "))]
+    if not script:
+        return
+    (workspace / "page.py").write_text("\n".join([GIVEN.get(page.name, ""), *script]), encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "page.py"]
+    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{page.name}:\n{done.stderr}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}: no such heading"
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[2:] if page.name != "index.md" and f"]({page.name})" not in index] == []
+
+
+def test_the_whole_job_is_documented_with_its_defaults():
+    (block,) = [block for block in blocks(ROOT / "docs" / "guide.md") if block.mark == "all defaults"]
+    assert yaml.safe_load(block.text) == Job.parse({"data": "digits"}).model_dump(mode="json")
+
+
+def options(factory) -> dict:
+    runtime = ("sample_shape", "classes", "card")
+    parameters = inspect.signature(factory).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name not in runtime}
+
+
+def test_the_table_of_names_and_options_is_that_of_the_code():
+    text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `([\w.]+)` \| `(\w+)` \| (.*?) ?\|$", text, re.MULTILINE)
+    documented = {
+        (section, name): yaml.safe_load("{" + defaults.replace("`", "") + "}") for section, name, defaults in found
+    }
+    assert documented == {
+        (section, name): options(table.get(name)) for section, table in TABLES.items() for name in table.names()
+    }
+
+
+def test_the_table_of_hooks_is_that_of_the_code():
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    hooks = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `\((.*?)\)` \|$", text, re.MULTILINE)
+    assert len(hooks) == 6
+    classes = {found.__name__: found for found in (Client, ClientManager, Aggregator)}
+    for owner, hook, parameters in hooks:
+        assert list(inspect.signature(getattr(classes[owner], hook)).parameters)[1:] == parameters.split(", ")
+
+
+def test_the_citation_file_is_complete_and_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["version"], citation["license"]) == (fedscale.__version__, "Apache-2.0")
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors"} <= set(paper)
+    assert all({"family-names", "given-names"} <= set(author) for author in paper["authors"])
+
+
+def test_the_changelog_knows_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in text
