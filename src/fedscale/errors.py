@@ -12,7 +12,8 @@
     │   ├── StalledError     no client will ever be available, or no attempt succeeds
     │   ├── CheckpointError  a checkpoint is damaged or belongs to another job
     │   └── WorkerError      worker processes cannot be kept alive
-    └── LogError             a log is damaged, or its arithmetic does not add up
+    ├── LogError             a log is damaged, or its arithmetic does not add up
+    └── WriteError           the system refuses to write a file (disk full, no permission)
 
 A message names the thing (file, row, field), the value and the remedy.
 """
@@ -68,6 +69,10 @@ class WorkerError(RunError):
 
 class LogError(FedScaleError):
     """A log is damaged, or its arithmetic does not add up."""
+
+
+class WriteError(FedScaleError):
+    """The system refuses to write a file (disk full, no permission)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from fedscale.errors import WriteError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write ``path`` into a `WriteError` that names it and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+
 
 def sync_directory(directory: Path) -> None:
     """Make a rename in ``directory`` durable."""
@@ -35,8 +46,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` whole or not at all."""
-    with replacing(path) as file:
+    """Write ``content`` to ``path`` whole or not at all.
+
+    Raises:
+        WriteError: the system refuses.
+    """
+    with writing(path), replacing(path) as file:
         file.write(content)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fedscale import limits
 from fedscale.errors import LogError
+from fedscale.files import writing
 
 FORMAT: Final = 1
 """Version of the log's format."""
@@ -30,22 +31,24 @@ def link(previous: str, body: str) -> str:
 
 
 class LogWriter:
-    """Appends records; ``offset`` and ``chain`` are what a checkpoint must know to go on from here."""
+    """Appends records; ``offset`` and ``chain`` are what a checkpoint must know to go on from here.
+
+    Every method raises a `WriteError` if the system refuses to write.
+    """
 
     def __init__(self, path: Path, offset: int = 0, chain: str = ROOT) -> None:
         """Open ``path`` for appending after its first ``offset`` bytes; whatever follows them is cut off.
 
         Raises:
-            LogError: the file is shorter than ``offset``.
+            LogError: the file is shorter than ``offset``, or what comes before was altered.
         """
         self._path = path
-        self._file = path.open("r+b" if path.exists() else "w+b")
-        size = self._file.seek(0, os.SEEK_END)
-        if size < offset:
-            self._file.close()
-            raise LogError(f"{path}: {size} bytes, but a checkpoint says at least {offset} were written")
-        self._file.truncate(offset)
-        self._file.seek(offset)
+        if offset:
+            _check_start(path, offset, chain)
+        with writing(path):
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file.truncate(offset)
+            self._file.seek(offset)
         self.offset = offset
         self.chain = chain
 
@@ -54,18 +57,23 @@ class LogWriter:
         body = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         self.chain = link(self.chain, body)
         line = f'{body[:-1]},"chain":"{self.chain}"}}\n'.encode()
-        self._file.write(line)
+        with writing(self._path):
+            self._file.write(line)
         self.offset += len(line)
 
     def sync(self) -> None:
         """Make everything appended durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with writing(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Sync and close."""
-        self.sync()
-        self._file.close()
+        """Sync and close; the file is closed even if it cannot be synced."""
+        try:
+            self.sync()
+        finally:
+            with writing(self._path):
+                self._file.close()
 
 
 def read_log(path: Path, *, verify: bool = True) -> Iterator[Record]:
@@ -91,18 +99,49 @@ def read_log(path: Path, *, verify: bool = True) -> Iterator[Record]:
             if verify:
                 chain = link(chain, body)
                 if chain != found:
-                    raise LogError(f"{path} line {number}: altered, or a line before it is missing (chain is broken)")
+                    raise LogError(f"{path} line {number}: {_BROKEN}")
             yield record
 
 
-def _parse(line: bytes, where: str) -> tuple[Record, str, str]:
+def _check_start(path: Path, offset: int, chain: str) -> None:
+    """See to it that the first ``offset`` bytes are whole lines, unaltered, and that the last one has ``chain``."""
+    found, done = ROOT, 0
     try:
-        text = line.decode().rstrip("\n")
-        record = json.loads(text)
-        chain = record.pop("chain")
-        body, separator, _ = text.rpartition(',"chain":"')
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise LogError(f"{where}: not a record of a log") from None
-    if not separator or not isinstance(record.get("kind"), str):
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if done >= offset:
+                    break
+                body, stated = _split(line, f"{path} line {number}")
+                found = link(found, body)
+                if found != stated:
+                    raise LogError(f"{path} line {number}: {_BROKEN}")
+                done += len(line)
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read: {error.strerror}") from None
+    if (done, found) != (offset, chain):
+        raise LogError(f"{path}: ends after {done} bytes, but its checkpoint was made after {offset}")
+
+
+_BROKEN: Final = "altered, or a line before it is missing (chain is broken)"
+
+
+def _split(line: bytes, where: str) -> tuple[str, str]:
+    """Return a line without its chain member, and that chain."""
+    try:
+        body, separator, chain = line.decode().rpartition(',"chain":"')
+    except UnicodeDecodeError:
+        separator = ""
+    if not separator or not chain.endswith('"}\n'):
         raise LogError(f"{where}: not a record of a log")
-    return record, body + "}", str(chain)
+    return body + "}", chain[:-3]
+
+
+def _parse(line: bytes, where: str) -> tuple[Record, str, str]:
+    body, chain = _split(line, where)
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        raise LogError(f"{where}: not a record of a log") from None
+    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+        raise LogError(f"{where}: not a record of a log")
+    return record, body, chain
