@@ -5,6 +5,7 @@ The clock jumps from event to event; only training and testing take real time. A
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -229,7 +230,7 @@ class Simulation:
             mean = trained.total / trained.weight
             self._aggregator.round_completion_handler(Outcomes(tuple(outcomes), mean, trained.weight))
         if not torch.isfinite(self._aggregator.vector).all():
-            raise RunError(f"round {commit.version}: the global model is no longer finite; try a lower learning rate")
+            raise RunError(f"version {commit.version}: the global model is no longer finite; {REMEDY}")
         self._loss = mean_loss(trained)
         lr = self._training.local.lr_at(commit.version - 1)
         self._recorder.commit(commit, self._loss, lr, digest(self._aggregator.vector))
@@ -241,6 +242,8 @@ class Simulation:
             results = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
         count = [result.count for result in results]
         sums = {name: [result.sums[name] for result in results] for name in results[0].sums}
+        if not all(math.isfinite(value) for values in sums.values() for value in values):
+            raise RunError(f"version {evaluate.version}: the loss on test clients is not finite; {REMEDY}")
         total = sum(count)
         self._metrics = {RATIOS.get(name, name): sum(values) / total for name, values in sums.items()}
         clients = [result.client for result in results]
@@ -323,6 +326,8 @@ class Simulation:
         self._loss = state["loss"]
         self._metrics = state["metrics"]
 
+
+REMEDY = "the model diverges: try a lower learning rate"
 
 RATIOS = {"correct": "accuracy"}
 """Metrics whose name differs from that of the sum they are the mean of."""

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from safetensors.torch import save
 
-import fedscale
-from fedscale.core import plugins
-from fedscale.data.baselines import baselines
-from fedscale.data.federated import FederatedDataset
 from fedscale.errors import CheckpointError, RunError
+from fedscale.execute.base import Executor
 from fedscale.execute.threads import one_thread
 from fedscale.files import write_bytes, write_text
 from fedscale.job import Job
 from fedscale.report.checkpoint import State, load_newest
-from fedscale.report.log import FORMAT, LogWriter
+from fedscale.report.log import LogWriter
 from fedscale.report.recorder import Recorder
 from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
 from fedscale.simulation import setup
 from fedscale.simulation.driver import Saving, Simulation, Testing, Training
+from fedscale.simulation.head import write_head
 from fedscale.simulation.progress import Observer, Silent
 from fedscale.simulation.timings import Timings
 
@@ -102,11 +96,13 @@ def simulate(
     directory = Path(out) if out is not None else default_directory(job)
     if directory.exists() and any(directory.iterdir()):
         raise RunError(f"{directory} is not empty: choose another place, or resume the run in it")
+    observer = observer or Silent()
     parts = setup.prepare(job, classes)
+    workers = setup.choose_workers(workers, parts, observer)
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "job.yaml", job.to_yaml())
     with _locked(directory), one_thread():
-        return _go(Run(directory), job, parts, None, workers, observer or Silent())
+        return _go(Run(directory), job, parts, None, workers, observer)
 
 
 def resume(
@@ -133,7 +129,8 @@ def resume(
             raise CheckpointError(
                 f"{directory}: job.yaml was changed since the run began; restore it, or start a new run"
             )
-        return _go(run, job, setup.prepare(job, classes), state, workers, observer)
+        parts = setup.prepare(job, classes)
+        return _go(run, job, parts, state, setup.choose_workers(workers, parts, observer), observer)
 
 
 def default_directory(job: Job) -> Path:
@@ -143,43 +140,22 @@ def default_directory(job: Job) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def default_workers() -> int:
-    """Return how many cores this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return usable or 1
-
-
-def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: int | None, observer: Observer) -> Run:
-    workers = _workers(workers, parts, observer)
-    log = LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)
-    executor = setup.executor(job, parts, workers)
-    try:
+def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: int, observer: Observer) -> Run:
+    with ExitStack() as stack:
+        executor = stack.enter_context(closing(setup.executor(job, parts, workers)))
+        log = stack.enter_context(closing(LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)))
         simulation = _assemble(run, job, parts, executor, log, observer, workers)
         if state is None:
-            _write_head(log, job, parts)
+            write_head(log, job, parts)
         else:
             simulation.restore(state)
         if simulation.finished or simulation.run():
             _write_model(run, parts, simulation)
-        return run
-    finally:
-        executor.close()
-        log.close()
-
-
-def _workers(workers: int | None, parts: setup.Parts, observer: Observer) -> int:
-    if workers is not None:
-        if workers < 1:
-            raise RunError(f"workers = {workers}: at least one is needed")
-        return workers
-    if not setup.can_travel(parts.plugins.client):
-        observer.notice(f"{parts.plugins.client.__name__} is not in a file of its own: training in this process only")
-        return 1
-    return default_workers()
+    return run
 
 
 def _assemble(
-    run: Run, job: Job, parts: setup.Parts, executor: Any, log: LogWriter, observer: Observer, workers: int
+    run: Run, job: Job, parts: setup.Parts, executor: Executor, log: LogWriter, observer: Observer, workers: int
 ) -> Simulation:
     coordinator = SyncRounds(setup.policy(job.rounds, job.evaluate), lambda wanted, now: simulation.select(wanted, now))
     simulation = Simulation(
@@ -197,59 +173,6 @@ def _assemble(
         saving=Saving(run.directory / "checkpoints", job.checkpoint_every, job.digest),
     )
     return simulation
-
-
-def _write_head(log: LogWriter, job: Job, parts: setup.Parts) -> None:
-    """Write the log's first two lines: the job, and what it was run on."""
-    log.append(
-        {
-            "kind": "job",
-            "format": FORMAT,
-            "digest": job.digest,
-            "job": job.model_dump(mode="json"),
-            "versions": {
-                "fedscale": fedscale.__version__,
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "torch": torch.__version__,
-            },
-            "plugins": {path.name: plugins.digest(path) for path in job.plugins},
-        }
-    )
-    down, up = setup.payload(job, parts.model)
-    dataset, card = parts.dataset, parts.dataset.card
-    log.append(
-        {
-            "kind": "population",
-            "dataset": card.name,
-            "fingerprint": dataset.fingerprint,
-            "task": card.task,
-            "metric": card.metric,
-            "model": (job.model or card.model).name,
-            "parameters": parts.model.parameters,
-            "bytes_down": down,
-            "bytes_up": None if parts.plugins.client.must_train_to_price() else up,
-            **_group_sizes(dataset, parts),
-            "devices": job.devices.source,
-            "availability": job.availability.source,
-            "baselines": baselines(dataset, parts.split.train, parts.test_clients) if len(parts.test_clients) else {},
-        }
-    )
-
-
-def _group_sizes(dataset: FederatedDataset, parts: setup.Parts) -> dict[str, Mapping[str, int]]:
-    split = parts.split
-    held_out = dataset.counts - parts.samples
-    groups: dict[str, tuple[Any, Any]] = {
-        "train": (split.train, parts.samples),
-        "validation": (split.validation, dataset.counts),
-        "test": (split.test, dataset.counts),
-        "held_out": (split.train[held_out[split.train] > 0], held_out),
-    }
-    return {
-        "clients": {name: len(clients) for name, (clients, _) in groups.items()},
-        "samples": {name: int(counts[clients].sum()) for name, (clients, counts) in groups.items()},
-    }
 
 
 def _write_model(run: Run, parts: setup.Parts, simulation: Simulation) -> None:

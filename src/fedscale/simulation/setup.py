@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from fedscale.core.plugins import Plugins, load_plugins
 from fedscale.data.catalogue import load_dataset
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.split import Split, held_out_counts, split_clients
-from fedscale.errors import JobError
+from fedscale.errors import JobError, RunError, nearest
 from fedscale.execute.base import Executor, IntArray
 from fedscale.execute.inprocess import InProcess
 from fedscale.execute.pool import Pool
@@ -26,11 +27,13 @@ from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
 from fedscale.job import EvaluateConf, Job, RoundsConf
 from fedscale.learn.build import build_model
 from fedscale.learn.model import Model
+from fedscale.learn.objectives import OBJECTIVES
 from fedscale.learn.payload import encode
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.rounds.sync import SyncPolicy
 from fedscale.select import SELECTORS
 from fedscale.simulation.pricing import Pricer
+from fedscale.simulation.progress import Observer
 from fedscale.traces.population import Population, build_population
 from fedscale.units import NEVER, to_micros
 
@@ -65,10 +68,10 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         job: the experiment.
         classes: ``client``, ``client_manager``, ``aggregator`` given in Python; they come before those of plugin files.
     """
-    found = load_plugins(job.plugins)
-    plugins = Plugins(**{**vars(found), **classes})
+    plugins = _plugins(job, classes)
     SELECTORS.build(job.selector.name, job.selector.options)
     SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
+    OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
     dataset = load_dataset(job.data.name, seed=job.seed, **job.data.options)
     split = split_clients(dataset.counts, job.data, job.seed)
     held_out = held_out_counts(dataset.counts, split.within_client)
@@ -81,6 +84,14 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         model=build_model(dataset.card, job.model, job.seed),
         plugins=plugins,
     )
+
+
+def _plugins(job: Job, classes: Mapping[str, type[Any]]) -> Plugins:
+    known = vars(load_plugins(job.plugins))
+    for name in classes:
+        if name not in known:
+            raise JobError(f"no class can be given for {name!r}: {nearest(name, known)}")
+    return Plugins(**{**known, **classes})
 
 
 def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
@@ -153,15 +164,37 @@ def executor(job: Job, parts: Parts, workers: int) -> Executor:
     )
     if workers == 1:
         return InProcess(build_runner(spec, client))
-    if not can_travel(client):
+    return Pool(spec, workers, len(parts.model.vector))
+
+
+def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int:
+    """Return with how many processes to train: those asked for, else one per core, else one if the class cannot travel.
+
+    Raises:
+        JobError: several were asked for, but worker processes could not find the client's class.
+    """
+    client = parts.plugins.client
+    if workers is not None and workers < 1:
+        raise RunError(f"workers = {workers}: at least one is needed")
+    if _can_travel(client):
+        return workers or _cores()
+    if workers is None:
+        observer.notice(f"{client.__name__} is not in a file of its own: training in this process only")
+    elif workers > 1:
         raise JobError(
             f"workers = {workers}: {client.__name__} is defined in a notebook or a script, where worker processes "
             "cannot find it; put it into a file of its own and import it or name it as a plugin, or use workers=1"
         )
-    return Pool(spec, workers, len(parts.model.vector))
+    return 1
 
 
-def can_travel(client: type[Client]) -> bool:
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable or 1
+
+
+def _can_travel(client: type[Client]) -> bool:
     """Say whether a worker process can import the class: not if it lives in a notebook, a script or a function."""
     if client.__module__ == "__main__" or "<locals>" in client.__qualname__:
         return False
