@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fedscale import limits
 from fedscale.errors import CheckpointError
-from fedscale.files import sync_directory, write_bytes
+from fedscale.files import sync_directory, write_bytes, writing
 
 State = dict[str, Any]
 
@@ -29,15 +29,27 @@ _NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
 
 
 def save_checkpoint(directory: Path, attempt: int, state: State) -> Path:
-    """Write ``state`` (nested dictionaries of plain values and tensors) and remove all but the newest checkpoints."""
+    """Write ``state`` and remove all but the newest checkpoints.
+
+    Args:
+        directory: that of the run's checkpoints.
+        attempt: attempts so far; it gives the file its name.
+        state: nested dictionaries (keys are texts), lists, numbers, texts, ``None`` and tensors. Tuples come back as
+            lists, everything else as it was.
+
+    Raises:
+        CheckpointError: the state holds something else.
+        WriteError: the system refuses to write.
+    """
     path = directory / f"checkpoint-{attempt:08d}.safetensors"
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_without_tensors(state, "", tensors), separators=(",", ":"))
     metadata = {"state": text, "digest": _digest(text, tensors)}
     write_bytes(path, save(tensors or {"none": torch.zeros(0)}, metadata))
-    for old in _newest_first(directory)[limits.CHECKPOINTS_KEPT :]:
-        old.unlink()
-    sync_directory(directory)
+    with writing(directory):
+        for old in _newest_first(directory)[limits.CHECKPOINTS_KEPT :]:
+            old.unlink()
+        sync_directory(directory)
     return path
 
 
@@ -47,7 +59,7 @@ def load_newest(directory: Path, warn: Callable[[str], None]) -> State | None:
         try:
             return load_checkpoint(path)
         except CheckpointError as error:
-            warn(f"{error}; going back to the checkpoint before it")
+            warn(f"{error}: not used")
     return None
 
 
@@ -66,10 +78,11 @@ def load_checkpoint(path: Path) -> State:
         text, digest = metadata["state"], metadata["digest"]
         if _digest(text, tensors) != digest:
             raise CheckpointError(f"{path}: damaged (its digest does not match)")
-        state = _with_tensors(json.loads(text), tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        state = _with_tensors(json.loads(text), "", tensors)
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged or not a checkpoint ({error})") from None
-    assert isinstance(state, dict)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: not a checkpoint (it holds a {type(state).__name__})")
     return state
 
 
@@ -97,22 +110,38 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _without_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace every tensor in a nested state by ``{"tensor": its path}``, collecting them."""
+    """Replace every tensor in a nested state by ``{"tensor": its path}``, collecting copies of them."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().contiguous()
+        tensors[path] = value.detach().clone(memory_format=torch.contiguous_format)
         return {"tensor": path}
     if isinstance(value, dict):
-        return {key: _without_tensors(inner, f"{path}/{key}", tensors) for key, inner in value.items()}
+        return {_key(key, path): _without_tensors(inner, _under(path, key), tensors) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_tensors(inner, f"{path}/{index}", tensors) for index, inner in enumerate(value)]
+        return [_without_tensors(inner, _under(path, index), tensors) for index, inner in enumerate(value)]
+    if value is not None and not isinstance(value, str | int | float):
+        raise CheckpointError(
+            f"checkpoint: {path} is a {type(value).__name__}; "
+            "a state holds numbers, texts, lists, dictionaries and tensors"
+        )
     return value
 
 
-def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _with_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
-        if set(value) == {"tensor"} and value["tensor"] in tensors:
-            return tensors[value["tensor"]]
-        return {key: _with_tensors(inner, tensors) for key, inner in value.items()}
+        if value == {"tensor": path} and path in tensors:
+            return tensors[path]
+        return {key: _with_tensors(inner, _under(path, key), tensors) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_with_tensors(inner, tensors) for inner in value]
+        return [_with_tensors(inner, _under(path, index), tensors) for index, inner in enumerate(value)]
     return value
+
+
+def _under(path: str, key: str | int) -> str:
+    """Return the path of a member; two members never share one (RFC 6901, JSON pointers)."""
+    return f"{path}/{str(key).replace('~', '~0').replace('/', '~1')}"
+
+
+def _key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise CheckpointError(f"checkpoint: {path} has the key {key!r}; keys are texts, so write str(key)")
+    return key
