@@ -69,6 +69,35 @@ def test_own_selector_spreads_the_work(run_in, tmp_path):
     assert sorted(counts) == [2.0] * 9 + [3.0] * 2
 
 
+STOPPED = """
+import sys
+from pathlib import Path
+from fedscale import recipe, resume, simulate
+from fedscale.simulation.progress import Silent
+
+class Stopping(Silent):
+    def __init__(self):
+        self.attempts = 0
+
+    def attempt(self, progress):
+        self.attempts += 1
+
+    def stop_asked(self):
+        return self.attempts == 2
+
+job = recipe("digits").with_settings(["rounds.count=4", "selector.name=least_served"])
+job = job.model_copy(update={"plugins": (Path(sys.argv[1]),)})
+simulate(job, "whole", workers=1)
+assert not simulate(job, "stopped", workers=1, observer=Stopping()).finished
+assert resume("stopped", workers=1).finished
+"""
+
+
+def test_own_selector_goes_on_after_a_stop_as_if_there_had_been_none(run_in, tmp_path):
+    run_in("-c", STOPPED, EXAMPLES / "own_selector.py")
+    assert (tmp_path / "stopped" / "log.jsonl").read_bytes() == (tmp_path / "whole" / "log.jsonl").read_bytes()
+
+
 def test_own_selector_refuses_an_impossible_chance(tmp_path):
     command = ["-m", "fedscale.cli.main", "run", "digits", "--plugin", EXAMPLES / "own_selector.py"]
     command += ["--set", "selector.name=least_served", "--set", "selector.chance=2", "--out", tmp_path / "out"]
