@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fedscale import seeds
+from fedscale.errors import RunError
 from fedscale.outcomes import Outcome
 from fedscale.select.base import Moment, Selector
 from fedscale.units import Micros, to_micros
@@ -74,3 +76,39 @@ class ClientManager:
         """Take up a state from a checkpoint."""
         self._selections = state["selections"]
         self._selector.restore(state["selector"])
+
+
+def participants(
+    manager: ClientManager, num_of_clients: int, cur_time: float, feedbacks: Sequence[Outcome]
+) -> list[int]:
+    """Ask ``manager`` for participants and return them as plain numbers.
+
+    Raises:
+        RunError: `ClientManager.select_participants` returned something else, or clients that cannot take part now.
+    """
+    chosen = manager.select_participants(num_of_clients, cur_time, feedbacks)
+    try:
+        clients = [operator.index(client) for client in chosen]
+    except TypeError:
+        raise RunError(f"select_participants returned {chosen!r}: a sequence of client numbers is wanted") from None
+    _refuse(clients, manager.clients, "do not take part in training")
+    _refuse(clients, manager.online(cur_time), f"are not online at {cur_time:g} s")
+    return clients
+
+
+def _refuse(clients: Sequence[int], known: IntArray, why: str) -> None:
+    """Refuse ``clients`` that are not among the ``known`` (ascending)."""
+    places = np.searchsorted(known, clients)
+    strangers = [
+        client
+        for client, place in zip(clients, places.tolist(), strict=True)
+        if place == len(known) or known[place] != client
+    ]
+    if strangers:
+        raise RunError(f"select_participants returned clients that {why}: {_listed(strangers)}")
+
+
+def _listed(clients: Iterable[int]) -> str:
+    ordered = sorted(set(clients))
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return ", ".join(map(str, ordered[:5])) + more

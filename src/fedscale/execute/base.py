@@ -40,6 +40,12 @@ class Report:
     trace: str = ""
     size: int = 0
 
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """The kind of an error and the lines of code that it went through: what two alike have in common."""
+        frames = (line for line in self.trace.splitlines() if line.startswith("  File "))
+        return self.why.partition(":")[0], *frames
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from fedscale.core.aggregator import Aggregator, Outcomes
-from fedscale.core.client_manager import ClientManager
+from fedscale.core.client_manager import ClientManager, participants
 from fedscale.errors import RunError, StalledError
-from fedscale.execute.base import Executor, IntArray, Trained
+from fedscale.execute.base import Executor, IntArray, Report, Trained
 from fedscale.job import LocalConf
 from fedscale.learn.conf import TrainConf
 from fedscale.learn.model import digest
@@ -112,6 +112,7 @@ class Simulation:
         self._cohort = Cohort()
         self._trained: Trained | None = None
         self._feedbacks: list[Outcome] = []
+        self._shown: set[tuple[str, ...]] = set()
         self._online = 0
         self._loss: float | None = None
         self._metrics: dict[str, float] = {}
@@ -125,8 +126,7 @@ class Simulation:
         """Ask the client manager for participants; the coordinator calls this."""
         with self._timings.part("select"):
             feedbacks, self._feedbacks = self._feedbacks, []
-            chosen = self._manager.select_participants(wanted, to_seconds(now), feedbacks)
-            return [int(client) for client in chosen]
+            return participants(self._manager, wanted, to_seconds(now), feedbacks)
 
     def run(self) -> bool:
         """Go on to the end; return whether it was reached (and not interrupted by the observer)."""
@@ -192,10 +192,15 @@ class Simulation:
         with self._timings.part("train"):
             self._trained = self._executor.train(self._aggregator.vector, confs)
         refused = self._cohort.take(self._trained)
-        for report in self._trained.reports:
-            if report.trace:
-                self._observer.notice(f"task {report.task} failed:\n{report.trace}")
+        self._show_errors(self._trained.reports)
         self._carry_out(self._coordinator.handle(Folded(fold.time, fold.attempt, refused)))
+
+    def _show_errors(self, reports: Sequence[Report]) -> None:
+        """Show the traceback of the first error of each kind; the others are in the log, without theirs."""
+        for report in reports:
+            if report.trace and report.origin not in self._shown:
+                self._shown.add(report.origin)
+                self._observer.notice(f"task {report.task} failed (others like it are only counted):\n{report.trace}")
 
     def _conf(self, task: int, client: int, version: int) -> TrainConf:
         local = self._training.local
@@ -262,11 +267,11 @@ class Simulation:
         self.now = arrival
 
     def _stop(self, stop: Stop) -> None:
-        self.finished = True
         self._recorder.end(stop, self._coordinator.version, self._coordinator.attempt, self._coordinator.abandoned)
-        self._save()
-        if stop.stalled:
+        if stop.stalled:  # nothing is saved, so that whoever resumes the run is told the same
             raise StalledError(f"after {to_seconds(stop.time):g} virtual seconds: {stop.why}")
+        self.finished = True
+        self._save()
 
     def _after_attempt(self) -> None:
         version = self._coordinator.version
