@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedscale import limits
 from fedscale.errors import JobError, nearest
@@ -22,6 +22,8 @@ Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+File = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A file of the user's; kept absolute, so that a run can be resumed from anywhere."""
 
 
 class Section(BaseModel):
@@ -78,13 +80,19 @@ class DataConf(Component):
     max_clients: Positive | None = None
     """Keep only so many clients, drawn by the job's seed."""
 
+    @field_validator("name")
+    @classmethod
+    def _absolute_store(cls, name: str) -> str:
+        """A name with a slash in it is the path of a store."""
+        return str(Path(name).expanduser().absolute()) if "/" in name else name
+
 
 class DevicesConf(Section):
     """Where device speeds and bandwidths come from (§3.2)."""
 
     source: str = "builtin"
     """``builtin`` (calibrated generator), ``csv``, ``fedscale`` (the published pickle) or ``none`` (switched off)."""
-    file: Path | None = None
+    file: File | None = None
     assign: Literal["random", "in_order"] = "random"
     """Which row a client gets: drawn by the job's seed, or row i for client i (repeating when rows run out)."""
 
@@ -193,8 +201,8 @@ class Job(Section):
     cost: CostConf = CostConf()
     evaluate: EvaluateConf = EvaluateConf()
     checkpoint_every: Positive = 5
-    """Rounds between checkpoints."""
-    plugins: tuple[Path, ...] = ()
+    """Attempts at a round between checkpoints."""
+    plugins: tuple[File, ...] = ()
     """Python files with the user's own classes."""
 
     @classmethod
@@ -233,9 +241,26 @@ class Job(Section):
         return Job.parse(values, "--set")
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The user's files that the job names (traces and plugins), by the keys that name them."""
+        tables = {"devices.file": self.devices.file, "availability.file": self.availability.file}
+        plugins = {f"plugins.{number}": path for number, path in enumerate(self.plugins)}
+        return {key: path for key, path in tables.items() if path is not None} | plugins
+
+    def facts(self) -> dict[str, Any]:
+        """Return the whole job as plain values, with files by their names alone: the same on every machine."""
+        values = self.model_dump(mode="json")
+        for section in ("devices", "availability"):
+            if values[section]["file"] is not None:
+                values[section]["file"] = Path(values[section]["file"]).name
+        values["plugins"] = [path.name for path in self.plugins]
+        values["data"]["name"] = Path(self.data.name).name
+        return values
+
+    @property
     def digest(self) -> str:
-        """32 hex digits that differ whenever the experiment differs."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """32 hex digits over the `facts`: they differ whenever the experiment does, the content of files aside."""
+        text = json.dumps(self.facts(), sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def to_yaml(self) -> str:
@@ -260,6 +285,11 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
             part["file"] = str(base / Path(part["file"]).expanduser())
     if isinstance(values.get("plugins"), list):
         values["plugins"] = [str(base / Path(str(item)).expanduser()) for item in values["plugins"]]
+    data = values.get("data")
+    name = data.get("name") if isinstance(data, dict) else data
+    if isinstance(name, str) and "/" in name:
+        store = str(base / Path(name).expanduser())
+        values["data"] = {**data, "name": store} if isinstance(data, dict) else store
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:
@@ -276,7 +306,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         inner = place.get(part)
         if isinstance(inner, str):  # a component given by its bare name
             inner = {"name": inner}
-        elif inner is None:
+        elif inner is None or inner is False:  # a section that is not there, or switched off
             inner = {}
         elif not isinstance(inner, dict):
             raise JobError(f"--set {setting!r}: {part!r} holds a value, not a section")

@@ -31,7 +31,7 @@ def _head(job: Job, clients: int = 3, samples: int = 300) -> list[Record]:
             "digest": job.digest,
             "job": plain,
             "versions": {"fedscale": "0.1.0", "python": "3.11.2", "numpy": "2.0.0", "torch": "2.6.0"},
-            "plugins": {},
+            "files": {},
         },
         {
             "kind": "population",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from fedscale.core.aggregator import Aggregator
 from fedscale.core.client import Client
 from fedscale.core.client_manager import ClientManager
 from fedscale.errors import JobError
+from fedscale.files import digest
 
 Class = TypeVar("Class")
 
@@ -42,20 +42,11 @@ def load_plugins(files: Sequence[Path]) -> Plugins:
     )
 
 
-def digest(path: Path) -> str:
-    """Return 32 hex digits over a file's bytes."""
-    return hashlib.blake2b(_read(path), digest_size=16).hexdigest()
-
-
-def _read(path: Path) -> bytes:
+def _load(path: Path) -> ModuleType:
     try:
-        return path.read_bytes()
+        name = f"fedscale_plugin_{path.stem}_{digest(path)[:8]}"
     except OSError as error:
         raise JobError(f"plugin {path}: cannot be read: {error.strerror}") from None
-
-
-def _load(path: Path) -> ModuleType:
-    name = f"fedscale_plugin_{path.stem}_{digest(path)[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -187,7 +187,7 @@ def _origin(metrics: Metrics) -> dict[str, str]:
         "devices": str(population["devices"]),
         "availability": str(population["availability"]),
         **{str(name): str(version) for name, version in metrics.job["versions"].items()},
-        **{f"plug-in {name}": str(digest) for name, digest in metrics.job["plugins"].items()},
+        **{f"content of {key}": str(digest) for key, digest in metrics.job["files"].items()},
     }
 
 

@@ -68,11 +68,10 @@ class Testing:
 
 @dataclass(frozen=True)
 class Saving:
-    """Where and how often the state is written down, and to which job it belongs."""
+    """Where the state is written down, and after how many attempts."""
 
     directory: Path
     every: int
-    job_digest: str
 
 
 class Simulation:
@@ -306,7 +305,6 @@ class Simulation:
     def state(self) -> dict[str, Any]:
         """Return everything that a checkpoint keeps."""
         return {
-            "job": self._saving.job_digest,
             "time": self.now,
             "finished": self.finished,
             "log": {"offset": self._recorder.log.offset, "chain": self._recorder.log.chain},

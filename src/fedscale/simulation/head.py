@@ -1,59 +1,119 @@
-"""The first two lines of a log: the job, and what it is run on."""
+"""The first two lines of a log: the job, and what it is run on; and whether a job is still the one that was begun."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 import fedscale
-from fedscale.core import plugins
 from fedscale.data.baselines import baselines
 from fedscale.data.federated import FederatedDataset
+from fedscale.errors import CheckpointError
+from fedscale.files import digest
 from fedscale.job import Job
-from fedscale.report.log import FORMAT, LogWriter
+from fedscale.report.log import FORMAT, LogWriter, Record, read_log
+from fedscale.simulation.progress import Observer
 from fedscale.simulation.setup import Parts, payload
 
 
 def write_head(log: LogWriter, job: Job, parts: Parts) -> None:
-    """Write the two lines: the job, and what it is run on."""
-    log.append(
-        {
-            "kind": "job",
-            "format": FORMAT,
-            "digest": job.digest,
-            "job": job.model_dump(mode="json"),
-            "versions": {
-                "fedscale": fedscale.__version__,
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "torch": torch.__version__,
-            },
-            "plugins": {path.name: plugins.digest(path) for path in job.plugins},
-        }
-    )
+    """Write the two lines."""
+    log.append(_job_record(job))
+    log.append(_population_record(job, parts))
+
+
+def check_job(path: Path, job: Job, observer: Observer) -> None:
+    """See to it that a run goes on with the job and files that it began with; say if the libraries differ.
+
+    Raises:
+        CheckpointError: naming what was changed.
+        LogError: the log was altered.
+    """
+    for began in _head(path)[:1]:
+        now = _job_record(job)
+        if versions := differences(began.get("versions"), now["versions"]):
+            observer.notice(f"Changed since the run began: {'; '.join(versions)}. Last digits may differ.")
+        changes = [differences(began.get(key), now[key], name) for key, name in _COMPARED.items()]
+        _refuse(path, [text for texts in changes for text in texts])
+
+
+def check_data(path: Path, parts: Parts) -> None:
+    """See to it that a run goes on with the data that it began with.
+
+    Raises:
+        CheckpointError: it would not.
+    """
+    for began in _head(path)[1:]:
+        _refuse(path, differences(began.get("fingerprint"), parts.dataset.fingerprint, "fingerprint of the dataset"))
+
+
+_COMPARED = {"format": "format of the log", "job": "", "files": ""}
+"""Members of the first line that must be as they were, and the names they go by; those of nested values stand alone."""
+
+
+def _head(path: Path) -> list[Record]:
+    return list(islice(read_log(path), 2)) if path.exists() else []
+
+
+def _refuse(path: Path, changes: list[str]) -> None:
+    if changes:
+        raise CheckpointError(
+            f"{path.parent}: changed since the run began: {'; '.join(changes[:5])}. Restore it, or start a new run"
+        )
+
+
+def differences(began: Any, now: Any, key: str = "") -> list[str]:
+    """Return one text per value in which two nested records differ, such as ``rounds.count: 20, now 30``."""
+    if isinstance(began, dict) and isinstance(now, dict):
+        keys = sorted({*began, *now})
+        return [
+            text
+            for name in keys
+            for text in differences(began.get(name), now.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if began == now else [f"{key}: {began!r}, now {now!r}"]
+
+
+def _job_record(job: Job) -> Record:
+    return {
+        "kind": "job",
+        "format": FORMAT,
+        "digest": job.digest,
+        "job": job.facts(),
+        "versions": {
+            "fedscale": fedscale.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+        "files": {key: digest(path) for key, path in job.files.items()},
+    }
+
+
+def _population_record(job: Job, parts: Parts) -> Record:
     down, up = payload(job, parts.model)
     dataset, card = parts.dataset, parts.dataset.card
-    log.append(
-        {
-            "kind": "population",
-            "dataset": card.name,
-            "fingerprint": dataset.fingerprint,
-            "task": card.task,
-            "metric": card.metric,
-            "model": (job.model or card.model).name,
-            "parameters": parts.model.parameters,
-            "bytes_down": down,
-            "bytes_up": None if parts.plugins.client.must_train_to_price() else up,
-            **_group_sizes(dataset, parts),
-            "devices": job.devices.source,
-            "availability": job.availability.source,
-            "baselines": baselines(dataset, parts.split.train, parts.test_clients) if len(parts.test_clients) else {},
-        }
-    )
+    return {
+        "kind": "population",
+        "dataset": card.name,
+        "fingerprint": dataset.fingerprint,
+        "task": card.task,
+        "metric": card.metric,
+        "model": (job.model or card.model).name,
+        "parameters": parts.model.parameters,
+        "bytes_down": down,
+        "bytes_up": None if parts.plugins.client.must_train_to_price() else up,
+        **_group_sizes(dataset, parts),
+        "devices": job.devices.source,
+        "availability": job.availability.source,
+        "baselines": baselines(dataset, parts.split.train, parts.test_clients) if len(parts.test_clients) else {},
+    }
 
 
 def _group_sizes(dataset: FederatedDataset, parts: Parts) -> dict[str, Mapping[str, int]]:

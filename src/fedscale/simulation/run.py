@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
-from fedscale.errors import CheckpointError, RunError
+from fedscale.errors import RunError
 from fedscale.execute.base import Executor
 from fedscale.execute.threads import one_thread
-from fedscale.files import write_bytes, write_text
+from fedscale.files import write_bytes, write_text, writing
 from fedscale.job import Job
 from fedscale.report.checkpoint import State, load_newest
 from fedscale.report.log import LogWriter
@@ -24,7 +24,7 @@ from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
 from fedscale.simulation import setup
 from fedscale.simulation.driver import Saving, Simulation, Testing, Training
-from fedscale.simulation.head import write_head
+from fedscale.simulation.head import check_data, check_job, write_head
 from fedscale.simulation.progress import Observer, Silent
 from fedscale.simulation.timings import Timings
 
@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from fedscale.report.metrics import Metrics
 
 
+LOCK = ".lock"
+
+
 class Run:
     """A run directory: ``job.yaml``, ``log.jsonl``, ``timings.jsonl``, ``checkpoints/``, ``model.safetensors``."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
 
     @property
     def log(self) -> Path:
@@ -94,14 +97,15 @@ def simulate(
         RunError: the run cannot go on; what was reached is in the directory.
     """
     directory = Path(out) if out is not None else default_directory(job)
-    if directory.exists() and any(directory.iterdir()):
-        raise RunError(f"{directory} is not empty: choose another place, or resume the run in it")
+    _require_empty(directory)
     observer = observer or Silent()
     parts = setup.prepare(job, classes)
     workers = setup.choose_workers(workers, parts, observer)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / "job.yaml", job.to_yaml())
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory), one_thread():
+        _require_empty(directory)  # another process may have been quicker
+        write_text(directory / "job.yaml", job.to_yaml())
         return _go(Run(directory), job, parts, None, workers, observer)
 
 
@@ -114,7 +118,8 @@ def resume(
 
     Raises:
         RunError: there is no run in ``directory``, or another process is at work on it.
-        CheckpointError: the checkpoint belongs to another job.
+        CheckpointError: the job, a file that it names, or its data were changed since the run began.
+        LogError: the log was altered.
     """
     run = Run(Path(directory))
     if not (run.directory / "job.yaml").exists():
@@ -124,12 +129,11 @@ def resume(
     observer = observer or Silent()
     job = run.job
     with _locked(run.directory), one_thread():
-        state = load_newest(run.directory / "checkpoints", observer.notice)
-        if state is not None and state["job"] != job.digest:
-            raise CheckpointError(
-                f"{directory}: job.yaml was changed since the run began; restore it, or start a new run"
-            )
+        _tidy(run.directory)
+        check_job(run.log, job, observer)
         parts = setup.prepare(job, classes)
+        check_data(run.log, parts)
+        state = _newest_state(run, observer)
         return _go(run, job, parts, state, setup.choose_workers(workers, parts, observer), observer)
 
 
@@ -138,6 +142,29 @@ def default_directory(job: Job) -> Path:
     base = Path("runs") / f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
     return next(path for path in candidates if not path.exists())
+
+
+def _require_empty(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory} is a file: choose another place")
+    if directory.exists() and any(path.name != LOCK for path in directory.iterdir()):
+        raise RunError(f"{directory} is not empty: choose another place, or resume the run in it")
+
+
+def _tidy(directory: Path) -> None:
+    """Remove what a process left that was killed while it wrote a file."""
+    for part in directory.rglob(".*.part"):
+        part.unlink()
+
+
+def _newest_state(run: Run, observer: Observer) -> State | None:
+    """Return the newest sound state of the run and say where it goes on, or ``None`` if it starts over."""
+    state = load_newest(run.directory / "checkpoints", observer.notice)
+    if state is None:
+        observer.notice("No sound checkpoint: starting from the beginning.")
+    else:
+        observer.notice(f"Going on after attempt {state['coordinator']['attempt']}.")
+    return state
 
 
 def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: int, observer: Observer) -> Run:
@@ -170,7 +197,7 @@ def _assemble(
         observer,
         training=Training(job.local, job.seed, parts.plugins.client.must_train_to_price()),
         testing=Testing(job.evaluate.split, parts.test_clients),
-        saving=Saving(run.directory / "checkpoints", job.checkpoint_every, job.digest),
+        saving=Saving(run.directory / "checkpoints", job.checkpoint_every),
     )
     return simulation
 
@@ -183,7 +210,9 @@ def _write_model(run: Run, parts: setup.Parts, simulation: Simulation) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Keep other processes from working in the same run directory."""
-    with (directory / ".lock").open("w") as file:
+    with writing(directory / LOCK):
+        file = (directory / LOCK).open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

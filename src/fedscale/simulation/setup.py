@@ -102,8 +102,8 @@ def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
         "held_out": (split.train[held_out[split.train] > 0], "data.split.within_client"),
     }
     clients, share = groups[job.evaluate.split]
-    wanted = getattr(job.data.split, share.rpartition(".")[2]) > 0
-    if len(clients) == 0 and wanted:
+    unwanted = job.evaluate.split == "test" and job.data.split.test == 0
+    if len(clients) == 0 and not unwanted:
         raise JobError(f"evaluate.split: there is nobody in {job.evaluate.split!r}: raise {share}, or use more clients")
     limit = job.evaluate.max_clients
     if limit is not None and limit < len(clients):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedscale.files import writing
+
 
 class Timings:
     """Stop-watches of one session of a run, and an estimate of the time left."""
@@ -33,7 +35,7 @@ class Timings:
         parts = {name: round(seconds, 6) for name, seconds in self._parts.items()}
         elapsed = round(time.monotonic() - self._began, 6)
         line = {"attempt": attempt, "version": version, "workers": self._workers, "elapsed": elapsed, **parts}
-        with self._path.open("a", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._parts = {}
 
