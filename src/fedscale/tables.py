@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -30,8 +31,13 @@ class Table(Generic[T]):
         return sorted(self._entries)
 
     def register(self, name: str, factory: Callable[..., T]) -> None:
-        """Add a plug-in under ``name``; an existing name is refused, since a job must mean one thing."""
-        if self._entries.get(name, factory) is not factory:
+        """Add a plug-in under ``name``, or replace it by a newer edition from the same file.
+
+        Raises:
+            JobError: the name is taken by something else; a job must mean one thing.
+        """
+        taken = self._entries.get(name, factory)
+        if isinstance(taken, str) or _source(taken) != _source(factory):
             raise JobError(f"{self.kind} {name!r} exists already: choose another name")
         self._entries[name] = factory
 
@@ -69,6 +75,12 @@ class Table(Generic[T]):
         except TypeError as error:
             raise JobError(f"{self.kind} {name!r}: {error}") from None
         return factory(**checked, **takes)
+
+
+def _source(factory: Callable[..., object]) -> str:
+    """Return the file that a factory was read from, or its module's name for want of one (a notebook)."""
+    module = sys.modules.get(factory.__module__)
+    return getattr(module, "__file__", None) or factory.__module__
 
 
 def _hints(factory: Callable[..., object]) -> dict[str, Any]:

@@ -25,17 +25,19 @@ Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as t
 @app.command("list", epilog="Example: fedscale data list")
 def list_datasets() -> None:
     """Show the catalogue: what each dataset is, and whether it is in the cache."""
+    from rich import box
     from rich.console import Console
     from rich.table import Column, Table
 
     from fedscale.data.catalogue import DATASETS, store_path
     from fedscale.data.store import is_store
 
-    table = Table(Column("name", no_wrap=True), "title", "task", "metric", "model", "in cache")
+    whole = [Column(heading, no_wrap=True) for heading in ("name", "task", "default model", "in cache")]
+    table = Table(*whole, "title", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in DATASETS.names():
         entry = DATASETS.build(name)
         card, present = entry.card, is_store(store_path(entry))
-        table.add_row(name, card.title, card.task, card.metric, card.model.name, "yes" if present else "no")
+        table.add_row(name, card.task, card.model.name, "yes" if present else "no", card.title)
     Console().print(table)
 
 

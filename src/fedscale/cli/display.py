@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +35,7 @@ class Lines:
         self.notice(", ".join(f"{name} {value}" for name, value in describe(progress).items()))
 
     def stop_asked(self) -> bool:
-        """Say whether Ctrl-C was pressed."""
+        """Say whether the run was asked to stop."""
         return self._interrupt.asked
 
 
@@ -57,7 +57,9 @@ class Panels(Lines):
 
 
 class Interrupt:
-    """Ctrl-C once: stop in good order after the attempt that is under way. Twice: stop at once."""
+    """Ctrl-C or a termination once: stop in good order after the attempt that is under way. Twice: stop at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, console: Console) -> None:
         self.asked = False
@@ -68,7 +70,18 @@ class Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        self._console.print("Stopping after this round and a checkpoint; press Ctrl-C again to stop at once.")
+        with suppress(RuntimeError):  # if it comes in the middle of a line, that cannot be written into
+            self._console.print("Stopping after this round and a checkpoint; press Ctrl-C again to stop at once.")
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle the signals, and leave them afterwards to whoever handled them before."""
+        before = {number: signal.signal(number, self) for number in self.SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def describe(progress: Progress) -> dict[str, str]:
@@ -91,11 +104,10 @@ def describe(progress: Progress) -> dict[str, str]:
 
 @contextmanager
 def display(job: Job, directory: Path) -> Iterator[Observer]:
-    """Show a run; while it is shown, Ctrl-C asks it to stop in good order."""
+    """Show a run; while it is shown, Ctrl-C or a termination asks it to stop in good order."""
     console = Console()
     interrupt = Interrupt(console)
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
+    with interrupt.installed():
         if not console.is_terminal:
             yield Lines(console, interrupt)
             return
@@ -103,5 +115,3 @@ def display(job: Job, directory: Path) -> Iterator[Observer]:
         waiting = Panel("Loading data and workers …", title=title, expand=False)
         with Live(waiting, console=console, auto_refresh=False) as live:
             yield Panels(console, interrupt, live, title)
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -20,8 +20,8 @@ Events = Annotated[
 def report(dirs: Runs, out: Out = None, tensorboard: Events = None) -> None:
     """Write one HTML page about a run, or about several side by side; it opens offline.
 
-    Examples: fedscale report runs/femnist · fedscale report runs/oort runs/uniform -o compared.html ·
-    fedscale report runs/femnist --tensorboard events
+    Examples: fedscale report runs/digits · fedscale report runs/fedavg runs/fedprox -o compared.html ·
+    fedscale report runs/digits --tensorboard events
     """
     from fedscale.report.page import write_report
 
@@ -35,7 +35,7 @@ def report(dirs: Runs, out: Out = None, tensorboard: Events = None) -> None:
 def check(dirs: Runs) -> None:
     """Check that the logs of runs are whole and that their arithmetic adds up; exit with 1 if not.
 
-    Examples: fedscale check runs/femnist · fedscale check runs/*
+    Examples: fedscale check runs/digits · fedscale check runs/*
     """
     from rich.console import Console
     from rich.markup import escape

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedscale.errors import JobError, nearest
+from fedscale.errors import JobError, WorkerError, WriteError, nearest
 
 if TYPE_CHECKING:
     from fedscale.job import Job
@@ -52,7 +54,7 @@ def run(
     from fedscale.simulation.run import default_directory, simulate
 
     directory = out or default_directory(chosen)
-    with display(chosen, directory) as observer:
+    with _how_to_go_on(directory), display(chosen, directory) as observer:
         result = simulate(chosen, directory, workers=workers, observer=observer)
     _conclude(result)
 
@@ -76,7 +78,7 @@ def resume(
         return
     if not (directory / "job.yaml").exists():
         raise JobError(f"{directory}: no run is here (job.yaml is missing)")
-    with display(found.job, directory) as observer:
+    with _how_to_go_on(directory), display(found.job, directory) as observer:
         result = resume(directory, workers=workers, observer=observer)
     _conclude(result)
 
@@ -100,6 +102,16 @@ def _job(name: str, settings: list[str], plugins: list[Path]) -> Job:
     else:
         raise JobError(f"{name!r} is neither a file nor a recipe: {nearest(name, RECIPES.names())}")
     return job.model_copy(update={"plugins": (*job.plugins, *(plugin.resolve() for plugin in plugins))})
+
+
+@contextmanager
+def _how_to_go_on(directory: Path) -> Iterator[None]:
+    """If something from outside ends the run, say how to go on with it."""
+    try:
+        yield
+    except (KeyboardInterrupt, WorkerError, WriteError):
+        typer.echo(f"Ended before its time. Go on from the last checkpoint with: fedscale resume {directory}", err=True)
+        raise
 
 
 def _conclude(result: Run) -> None:

@@ -35,10 +35,6 @@ class Client:
     that must outlive a task belongs into ``self``.
     """
 
-    eager: ClassVar[bool] = False
-    """Whether the bytes to upload depend on the result, so that every selected client must be trained before its
-    upload can be priced. Overriding `serialize_results` implies it."""
-
     def __init__(self, objective: Objective | None = None) -> None:
         self.objective = objective or Plain()
 
@@ -71,5 +67,5 @@ class Client:
 
     @classmethod
     def must_train_to_price(cls) -> bool:
-        """Say whether uploads can be priced only after training."""
-        return cls.eager or cls.serialize_results is not Client.serialize_results
+        """Say whether uploads can be priced only after training, since an own `serialize_results` may send any size."""
+        return cls.serialize_results is not Client.serialize_results
