@@ -4,6 +4,8 @@ import pytest
 import yaml
 from worked import DEVICES, SLOTS
 
+from fedscale.report.check import check_log
+
 
 @pytest.fixture
 def three_clients(tmp_path):
@@ -30,3 +32,11 @@ def three_clients(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def every_log_adds_up(tmp_path):
+    """Check the log of every run that a test made."""
+    yield
+    for log in tmp_path.rglob("log.jsonl"):
+        assert check_log(log).ok, log
