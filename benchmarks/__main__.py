@@ -23,7 +23,7 @@ def _overhead(console: Console, quick: bool) -> None:
     table = Table(title="A round by FedScale (in process, one thread) against the same steps by a bare loop")
     for heading in ("model", "clients", "FedScale", "bare loop", "ratio: median", "of pairs"):
         table.add_column(heading)
-    cases = [("mlp", 1000, 5), ("femnist_cnn", 100, 5)] if not quick else [("mlp", 100, 3), ("femnist_cnn", 5, 3)]
+    cases = [("mlp", 1000, 5), ("femnist_cnn", 100, 3)] if not quick else [("mlp", 100, 3), ("femnist_cnn", 5, 3)]
     for model, clients, rounds in cases:
         ours, bare, ratios = overhead.measure(model, clients, rounds)
         pairs = f"{min(ratios):.3f} … {max(ratios):.3f}"

@@ -78,7 +78,7 @@ def bare_round(model: torch.nn.Module, clients: list[tuple[Tensor, Tensor]]) -> 
 
 def measure(model: str, participants: int, rounds: int) -> tuple[float, float, list[float]]:
     """Return median seconds per round of FedScale and of the bare loop, and the ratio of each pair of rounds."""
-    data = {"name": "synthetic", "clients": 10 * participants, "samples": 100.0, "classes": 62, "shape": [28, 28]}
+    data = {"name": "synthetic", "clients": 3 * participants, "samples": 100.0, "classes": 62, "shape": [28, 28]}
     job = Job.parse(
         {
             "data": {**data, "split": {"train": 1.0, "validation": 0.0, "test": 0.0}},
