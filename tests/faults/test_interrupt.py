@@ -9,6 +9,7 @@ import pytest
 import rough
 
 from fedscale import resume
+from fedscale.errors import RunError
 
 ENDLESS = """
 import time
@@ -49,6 +50,8 @@ def test_a_second_ctrl_c_stops_a_run_at_once(tmp_path):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
     workers = psutil.Process(process.pid).children(recursive=True)
+    with pytest.raises(RunError, match="another process is at work on this run"):
+        resume(out, workers=1)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.3)
     assert process.poll() is None
@@ -61,3 +64,13 @@ def test_a_second_ctrl_c_stops_a_run_at_once(tmp_path):
     assert "Traceback" not in said
     assert len(workers) == 2
     assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+@pytest.mark.soak
+def test_of_two_runs_begun_in_one_place_at_once_one_is_refused(rough_job, undisturbed, tmp_path):
+    both = [rough.start("run", rough_job, "--out", tmp_path / "run", "--workers", 1) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    refused = said[0] if both[0].returncode else said[1]
+    assert "another process is at work" in refused or "is not empty" in refused
+    assert rough.facts(tmp_path / "run") == rough.facts(undisturbed)
