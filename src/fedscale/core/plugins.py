@@ -56,7 +56,7 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise JobError(f"plugin {path}: {type(error).__name__}: {error}") from error
     return module
@@ -69,6 +69,7 @@ def _only(base: type[Class], modules: Sequence[ModuleType]) -> type[Class] | Non
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
+    own = list(dict.fromkeys(own))  # a class may have two names, a file be named twice
     leaves = [found for found in own if not any(found is not other and issubclass(other, found) for other in own)]
     if len(leaves) > 1:
         names = ", ".join(sorted(leaf.__name__ for leaf in leaves))
