@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,7 +24,16 @@ Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-File = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # ~ of an unknown user
+        raise ValueError(str(error)) from None
+
+
+File = Annotated[Path, AfterValidator(_absolute)]
 """A file of the user's; kept absolute, so that a run can be resumed from anywhere."""
 
 
@@ -30,6 +41,28 @@ class Section(BaseModel):
     """A frozen part of a job; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def _check_plain(value: object, depth: int = 0) -> int:
+    """See to it that a job file and a log can hold ``value``, and return how many values it is made of."""
+    if isinstance(value, Mapping | list | tuple):
+        if depth == limits.JOB_DEPTH:
+            raise ValueError(f"nested more than {limits.JOB_DEPTH} deep")
+        if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+            raise ValueError(f"has the keys {_short.repr(list(value))}; keys are texts")
+        count = 1
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            count += _check_plain(inner, depth + 1)
+            if count > limits.JOB_VALUES:
+                raise ValueError(f"made of more than {limits.JOB_VALUES} values")
+        return count
+    if not isinstance(value, str | int | Path | None) and not (isinstance(value, float) and math.isfinite(value)):
+        raise ValueError(f"holds {_short.repr(value)}; options are finite numbers, texts, lists and mappings")
+    return 1
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 100
 
 
 class Component(BaseModel):
@@ -47,6 +80,16 @@ class Component(BaseModel):
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _plain_options(self) -> Self:
+        """Refuse options that a job file and a log could not hold."""
+        for key, value in self.options.items():
+            try:
+                _check_plain(value)
+            except ValueError as error:
+                raise ValueError(f"option {key!r}: {error}") from None
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -187,7 +230,8 @@ class EvaluateConf(Section):
 class Job(Section):
     """One experiment, whole. ``Job(data="digits")`` is enough: everything else has a default."""
 
-    name: str = "job"
+    name: Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=100)] = "job"
+    """Of the run's directory too, so it holds letters, digits, spaces and ``. + - _`` only."""
     seed: int = 1
     data: DataConf
     model: Component | None = None
@@ -228,7 +272,7 @@ class Job(Section):
         if text is None:
             raise JobError(f"{path}: {size} bytes, more than the {limits.JOB_FILE_BYTES} a job may have")
         values = _read_yaml(text, str(path))
-        _resolve_paths(values, path.parent)
+        _resolve_paths(values, path.parent.absolute())
         for setting in settings:
             _apply(values, setting)
         return cls.parse(values, str(path))
@@ -269,13 +313,17 @@ class Job(Section):
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise JobError(f"{source}: not valid YAML: {error}") from None
+    values = _parse_yaml(text, f"{source}: not valid YAML")
     if not isinstance(values, dict):
         raise JobError(f"{source}: a job is a mapping of keys to values, not {type(values).__name__}")
     return values
+
+
+def _parse_yaml(text: str, complaint: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date that is none, and a deep nest
+        raise JobError(f"{complaint}: {error}") from None
 
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
@@ -297,10 +345,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     path = key.split(".")
     if not separator or not all(path):
         raise JobError(f"--set {setting!r}: write section.key=value, e.g. --set rounds.count=20")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise JobError(f"--set {setting!r}: the value is not valid YAML") from None
+    value = _parse_yaml(text, f"--set {setting!r}: the value is not valid YAML")
     place = values
     for part in path[:-1]:
         inner = place.get(part)
@@ -326,7 +371,7 @@ def _explain(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{where!r} is required"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {message} (got {detail['input']!r})"
+    return f"{where}: {message} (got {_short.repr(detail['input'])})"
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:

@@ -10,6 +10,12 @@ from typing import Final
 JOB_FILE_BYTES: Final = 1 << 20
 """Largest job file that is read."""
 
+JOB_VALUES: Final = 1_000_000
+"""Most values that one option of a job may be made of (YAML's aliases make many out of few)."""
+
+JOB_DEPTH: Final = 20
+"""Deepest nesting of lists and mappings in an option of a job (YAML's aliases can refer to themselves)."""
+
 LOG_LINE_BYTES: Final = 1 << 28
 """Longest line of a log that is read (an evaluation of millions of clients is one line)."""
 
