@@ -95,7 +95,7 @@ def _job(name: str, settings: list[str], plugins: list[Path]) -> Job:
     from fedscale.recipes import RECIPES, recipe
 
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         job = Job.load(path, settings)
     elif name in RECIPES.names():
         job = recipe(name).with_settings(settings)
