@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +46,23 @@ class TaskFacts:
         """What had been spent when it was closed: all of it if its result arrived, else up to that instant."""
         assert self.end is not None
         return self.cost.until(self.end - self.start)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test of a version.
+
+    Attributes:
+        clients: on whom.
+        count: predictions of each client.
+        sums: named sums over the predictions of each client.
+        metrics: their aggregates over all clients.
+    """
+
+    clients: list[int]
+    count: list[int]
+    sums: dict[str, list[float]]
+    metrics: dict[str, float]
 
 
 class Recorder:
@@ -134,23 +150,10 @@ class Recorder:
             }
         )
 
-    def evaluate(
-        self, version: int, time: Micros, split: str, clients: Sequence[int], count: Sequence[int],
-        sums: dict[str, list[float]], metrics: dict[str, float],
-    ) -> None:  # fmt: skip
+    def evaluate(self, version: int, time: Micros, split: str, tested: Tested) -> None:
         """A version was tested."""
-        self.log.append(
-            {
-                "kind": "evaluate",
-                "version": version,
-                "t": to_seconds(time),
-                "split": split,
-                "clients": list(clients),
-                "count": list(count),
-                "sums": sums,
-                "metrics": metrics,
-            }
-        )
+        head = {"kind": "evaluate", "version": version, "t": to_seconds(time), "split": split}
+        self.log.append(head | vars(tested))
 
     def end(self, stop: Stop, version: int, attempts: int, abandoned: int) -> None:
         """The run is over."""

@@ -5,7 +5,6 @@ The clock jumps from event to event; only training and testing take real time. A
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +16,7 @@ from torch import Tensor
 from fedscale.core.aggregator import Aggregator, Outcomes
 from fedscale.core.client_manager import ClientManager, participants
 from fedscale.errors import RunError, StalledError
-from fedscale.execute.base import Executor, IntArray, Report, Trained
-from fedscale.job import LocalConf
-from fedscale.learn.conf import TrainConf
+from fedscale.execute.base import Executor, Report, Trained
 from fedscale.learn.model import digest
 from fedscale.outcomes import Fate, Outcome
 from fedscale.report.checkpoint import save_checkpoint
@@ -45,25 +42,9 @@ from fedscale.simulation.cohort import Cohort, mean_loss
 from fedscale.simulation.pricing import Pricer
 from fedscale.simulation.progress import Observer, Progress
 from fedscale.simulation.timings import Timings
+from fedscale.simulation.work import REMEDY, Testing, Training, summarise
 from fedscale.traces.population import Population
 from fedscale.units import NEVER, to_seconds
-
-
-@dataclass(frozen=True)
-class Training:
-    """How tasks are trained: local settings, the job's seed, and whether uploads are priced only after training."""
-
-    local: LocalConf
-    seed: int
-    train_to_price: bool
-
-
-@dataclass(frozen=True)
-class Testing:
-    """On whom versions are tested."""
-
-    split: str
-    clients: IntArray
 
 
 @dataclass(frozen=True)
@@ -179,7 +160,8 @@ class Simulation:
 
     def _upload_sizes(self, start: Start) -> list[int]:
         confs = [
-            self._conf(task, client, start.version) for task, client in zip(start.tasks, start.clients, strict=True)
+            self._training.conf(task, client, start.version)
+            for task, client in zip(start.tasks, start.clients, strict=True)
         ]
         with self._timings.part("train"):
             return self._executor.upload_sizes(self._aggregator.vector, confs)
@@ -187,7 +169,7 @@ class Simulation:
     def _fold(self, fold: Fold) -> None:
         self._queue.clear()
         cohort = [self._cohort[task] for task in fold.tasks]
-        confs = [self._conf(facts.task, facts.client, facts.version) for facts in cohort]
+        confs = [self._training.conf(facts.task, facts.client, facts.version) for facts in cohort]
         with self._timings.part("train"):
             self._trained = self._executor.train(self._aggregator.vector, confs)
         refused = self._cohort.take(self._trained)
@@ -200,21 +182,6 @@ class Simulation:
             if report.trace and report.origin not in self._shown:
                 self._shown.add(report.origin)
                 self._observer.notice(f"task {report.task} failed (others like it are only counted):\n{report.trace}")
-
-    def _conf(self, task: int, client: int, version: int) -> TrainConf:
-        local = self._training.local
-        return TrainConf(
-            task=task,
-            client=client,
-            version=version,
-            seed=self._training.seed,
-            lr=local.lr_at(version),
-            batch_size=local.batch_size,
-            steps=local.steps,
-            epochs=local.epochs,
-            momentum=local.momentum,
-            weight_decay=local.weight_decay,
-        )
 
     def _end_attempt(self) -> list[Outcome]:
         """Write down every task of the attempt and tell the hooks."""
@@ -244,16 +211,9 @@ class Simulation:
             return
         with self._timings.part("evaluate"):
             results = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
-        count = [result.count for result in results]
-        sums = {name: [result.sums[name] for result in results] for name in results[0].sums}
-        if not all(math.isfinite(value) for values in sums.values() for value in values):
-            raise RunError(f"version {evaluate.version}: the loss on test clients is not finite; {REMEDY}")
-        total = sum(count)
-        self._metrics = {RATIOS.get(name, name): sum(values) / total for name, values in sums.items()}
-        clients = [result.client for result in results]
-        self._recorder.evaluate(
-            evaluate.version, evaluate.time, self._testing.split, clients, count, sums, self._metrics
-        )
+        tested = summarise(results, evaluate.version)
+        self._metrics = tested.metrics
+        self._recorder.evaluate(evaluate.version, evaluate.time, self._testing.split, tested)
 
     def _jump(self) -> None:
         arrival = self._population.next_arrival(self.now, self._manager.clients)
@@ -328,9 +288,3 @@ class Simulation:
         self._feedbacks = [Outcome(**{**values, "fate": Fate(values["fate"])}) for values in state["feedbacks"]]
         self._loss = state["loss"]
         self._metrics = state["metrics"]
-
-
-REMEDY = "the model diverges: try a lower learning rate"
-
-RATIOS = {"correct": "accuracy"}
-"""Metrics whose name differs from that of the sum they are the mean of."""

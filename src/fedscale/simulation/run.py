@@ -23,10 +23,11 @@ from fedscale.report.recorder import Recorder
 from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
 from fedscale.simulation import setup
-from fedscale.simulation.driver import Saving, Simulation, Testing, Training
+from fedscale.simulation.driver import Saving, Simulation
 from fedscale.simulation.head import check_data, check_job, write_head
 from fedscale.simulation.progress import Observer, Silent
 from fedscale.simulation.timings import Timings
+from fedscale.simulation.work import Testing, Training
 
 if TYPE_CHECKING:
     from fedscale.report.metrics import Metrics

@@ -1,0 +1,71 @@
+"""What is asked of executors: how tasks are trained, whom versions are tested on, and what comes of a test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fedscale.errors import RunError
+from fedscale.execute.base import ClientSums, IntArray
+from fedscale.job import LocalConf
+from fedscale.learn.conf import TrainConf
+from fedscale.report.recorder import Tested
+
+REMEDY: Final = "the model diverges: try a lower learning rate"
+
+RATIOS: Final = {"correct": "accuracy"}
+"""Metrics whose name differs from that of the sum they are the mean of."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How tasks are trained.
+
+    Attributes:
+        local: steps, batch size, rates.
+        seed: the job's seed.
+        train_to_price: whether uploads can be priced only after training.
+    """
+
+    local: LocalConf
+    seed: int
+    train_to_price: bool
+
+    def conf(self, task: int, client: int, version: int) -> TrainConf:
+        """Return what the client's program is told about a task."""
+        return TrainConf(
+            task=task,
+            client=client,
+            version=version,
+            seed=self.seed,
+            lr=self.local.lr_at(version),
+            batch_size=self.local.batch_size,
+            steps=self.local.steps,
+            epochs=self.local.epochs,
+            momentum=self.local.momentum,
+            weight_decay=self.local.weight_decay,
+        )
+
+
+@dataclass(frozen=True)
+class Testing:
+    """Whom versions are tested on: the name of the split, and its clients."""
+
+    split: str
+    clients: IntArray
+
+
+def summarise(results: Sequence[ClientSums], version: int) -> Tested:
+    """Return the test of ``version`` as it stands in the log: sums per client, and their ratios over all.
+
+    Raises:
+        RunError: a sum is not finite.
+    """
+    sums = {name: [result.sums[name] for result in results] for name in results[0].sums}
+    if not all(math.isfinite(value) for values in sums.values() for value in values):
+        raise RunError(f"version {version}: the loss on test clients is not finite; {REMEDY}")
+    count = [result.count for result in results]
+    metrics = {RATIOS.get(name, name): sum(values) / sum(count) for name, values in sums.items()}
+    return Tested([result.client for result in results], count, sums, metrics)
