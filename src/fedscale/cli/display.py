@@ -10,6 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -51,7 +52,7 @@ class Panels(Lines):
         """Draw where the run is."""
         grid = Table.grid(padding=(0, 2))
         for name, value in describe(progress).items():
-            grid.add_row(f"[dim]{name}[/dim]", value)
+            grid.add_row(f"[dim]{name}[/dim]", escape(value))
         grid.add_row("", ProgressBar(total=progress.rounds, completed=progress.version, width=48))
         self._live.update(Panel(grid, title=self._title, expand=False), refresh=True)
 
@@ -111,7 +112,14 @@ def display(job: Job, directory: Path) -> Iterator[Observer]:
         if not console.is_terminal:
             yield Lines(console, interrupt)
             return
-        title = f"{job.name} → {directory}"
-        waiting = Panel("Loading data and workers …", title=title, expand=False)
-        with Live(waiting, console=console, auto_refresh=False) as live:
-            yield Panels(console, interrupt, live, title)
+        with panels(console, interrupt, f"{job.name} → {directory}") as shown:
+            yield shown
+
+
+@contextmanager
+def panels(console: Console, interrupt: Interrupt, title: str) -> Iterator[Panels]:
+    """Show a panel under ``title`` on a terminal."""
+    title = escape(title)
+    waiting = Panel("Loading data and workers …", title=title, expand=False)
+    with Live(waiting, console=console, auto_refresh=False) as live:
+        yield Panels(console, interrupt, live, title)
