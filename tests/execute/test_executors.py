@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fedscale.core.plugins import load_plugins
-from fedscale.errors import WorkerError
+from fedscale.errors import WorkerError, WriteError
 from fedscale.execute import memory
 from fedscale.execute.inprocess import InProcess
 from fedscale.execute.pool import Pool
@@ -189,6 +189,28 @@ def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, tmp_p
     assert list(tmp_path.iterdir()) == []
     assert not memory.MEMORY.is_dir() or set(memory.MEMORY.iterdir()) <= before
     made.close()
+
+
+def test_an_error_in_a_test_hook_comes_with_its_traceback(make_spec, vector, pool, tmp_path):
+    plugin = tmp_path / "careless.py"
+    plugin.write_text(
+        "from fedscale.core.client import Client\n"
+        "class Careless(Client):\n"
+        "    def test(self, client_data, model, conf):\n"
+        "        return 1 / 0\n"
+    )
+    spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+    with pytest.raises(WorkerError, match=r"careless\.py\", line 4, in test(?s:.)*ZeroDivisionError"):
+        pool(spec, workers=1).test(vector, np.arange(3), 0)
+
+
+def test_without_room_for_shared_memory_the_place_is_named(monkeypatch):
+    def full(**place):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(WriteError, match=f"{tempfile.gettempdir()}: cannot be written: No space left on device"):
+        memory.nameless(12)
 
 
 def test_shared_memory_goes_to_the_disk_where_memory_has_no_room(monkeypatch):

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fedscale.files import writing
+
 MEMORY: Final = Path("/dev/shm")
 """Files that are never written back to a disk, where the system has such a place (Linux)."""
 
@@ -23,14 +25,15 @@ def nameless(size: int) -> IO[bytes]:
     """Return a file of ``size`` zero bytes without a name, in `MEMORY` if there is room, else on the disk.
 
     Raises:
-        OSError: there is no room on the disk either.
+        WriteError: there is no room on the disk either.
     """
     if MEMORY.is_dir():
         try:
             return _zeros(size, MEMORY)
         except OSError:  # containers often have only 64 MB of it, and to map what cannot be filled would be fatal later
             pass
-    return _zeros(size, None)
+    with writing(Path(tempfile.gettempdir())):
+        return _zeros(size, None)
 
 
 def _zeros(size: int, directory: Path | None) -> IO[bytes]:

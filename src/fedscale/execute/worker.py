@@ -10,6 +10,7 @@ import os
 import select
 import sys
 import threading
+import traceback
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
@@ -86,8 +87,8 @@ def serve(connection: Connection) -> None:
         request = receive(connection)
         try:
             answer = worker.answer(request)
-        except Exception as error:  # a test hook of the user's: the pool raises it in the server's process
-            answer = {"error": f"{type(error).__name__}: {error}"}
+        except Exception:  # of the user's test hook: the pool raises it in the server's process
+            answer = {"error": traceback.format_exc()}
         send(connection, answer)
 
 
