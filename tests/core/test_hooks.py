@@ -7,7 +7,7 @@ import torch
 
 from fedscale import Job, resume, simulate
 from fedscale.core.aggregator import Aggregator
-from fedscale.core.client import Client
+from fedscale.core.client import Client, TestResult
 from fedscale.core.client_manager import ClientManager
 from fedscale.errors import RunError, StalledError
 from fedscale.outcomes import Fate
@@ -296,6 +296,46 @@ def test_a_wholly_overridden_train_gives_the_parameters_of_the_default(run):
             return TrainResult(model.vector - model.origin, len(client_data), loss.item())
 
     assert digests(run(client=Usual)) == digests(run())
+
+
+SPLIT = {
+    "name": "synthetic",
+    "clients": 20,
+    "samples": 20,
+    "classes": 4,
+    "split": {"train": 0.5, "validation": 0, "test": 0.5},
+}
+
+
+def test_an_overridden_test_decides_what_is_measured(run):
+    class Ranking(Client):
+        def test(self, client_data, model, conf):
+            return TestResult(2, {"rank": conf.client, "version": conf.version})
+
+    records = run(tiny(data=SPLIT, evaluate={"every": 2}), client=Ranking)
+    clients = of(records, "evaluate")[0]["clients"]
+    assert len(clients) == 10
+    assert [evaluation["metrics"] for evaluation in of(records, "evaluate")] == [
+        {"rank": sum(clients) / 20, "version": 1.0},
+        {"rank": sum(clients) / 20, "version": 2.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sums", "message"),
+    [
+        (lambda client: TestResult(1, {"even" if client % 2 else "odd": 1}), "different sums: .*even.*odd"),
+        (lambda client: TestResult(0, {"loss": 0.0}), "nobody made a prediction"),
+        (lambda client: TestResult(1, {"loss": float("nan")}), "not finite"),
+    ],
+)
+def test_a_test_that_says_nothing_is_a_typed_error(run, sums, message):
+    class Wrong(Client):
+        def test(self, client_data, model, conf):
+            return sums(conf.client)
+
+    with pytest.raises(RunError, match=message):
+        run(tiny(data=SPLIT), client=Wrong)
 
 
 EVEN = HALF_AWAY.replace(",0,30,", ",,,")

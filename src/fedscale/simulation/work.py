@@ -61,8 +61,12 @@ def summarise(results: Sequence[ClientSums], version: int) -> Tested:
     """Return the test of ``version`` as it stands in the log: sums per client, and their ratios over all.
 
     Raises:
-        RunError: a sum is not finite.
+        RunError: a sum is not finite, clients report different sums, or nobody made a prediction.
     """
+    names = {tuple(sorted(result.sums)) for result in results}
+    if len(names) > 1 or not any(result.count for result in results):
+        why = f"clients report different sums: {sorted(names)}" if len(names) > 1 else "nobody made a prediction"
+        raise RunError(f"version {version}: the test says nothing, since {why}")
     sums = {name: [result.sums[name] for result in results] for name in results[0].sums}
     if not all(math.isfinite(value) for values in sums.values() for value in values):
         raise RunError(f"version {version}: the loss on test clients is not finite; {REMEDY}")
