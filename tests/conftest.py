@@ -1,8 +1,21 @@
-"""What all tests share: a cache of datasets that lives as long as the session."""
+"""What all tests share: a cache of datasets, tables of names that tests leave as they were, settings of hypothesis."""
 
 import os
+import sys
 
 import pytest
+from hypothesis import settings
+
+from fedscale.data.catalogue import DATASETS
+from fedscale.learn.models import MODELS
+from fedscale.learn.objectives import OBJECTIVES
+from fedscale.learn.server import SERVER_OPTIMIZERS
+from fedscale.recipes import RECIPES
+from fedscale.select import SELECTORS
+
+# No deadline: machines differ, and a first call imports. A failing example is printed so that it can be run again.
+settings.register_profile("fedscale", deadline=None, print_blob=True)
+settings.load_profile("fedscale")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +24,15 @@ def dataset_cache(tmp_path_factory):
     if "FEDSCALE_CACHE" not in os.environ:
         os.environ["FEDSCALE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return os.environ["FEDSCALE_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def tables_as_they_were():
+    """Forget the names that a test's plugins registered, and the plugins."""
+    tables = (DATASETS, MODELS, OBJECTIVES, RECIPES, SELECTORS, SERVER_OPTIMIZERS)
+    before = [(table, dict(table._entries)) for table in tables]
+    yield
+    for table, entries in before:
+        table._entries = entries
+    for name in [name for name in sys.modules if name.startswith("fedscale_plugin_")]:
+        del sys.modules[name]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -312,6 +312,7 @@ JOBS = st.fixed_dictionaries(
 
 
 @given(values=JOBS)
+@example(values={"data": "digits", "seed": 0, "server": {"name": "mine", "\x85": None}})
 def test_any_job_is_written_and_read_back(tmp_path_factory, values):
     job = Job.parse(values)
     path = tmp_path_factory.mktemp("job") / "job.yaml"

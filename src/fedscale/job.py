@@ -309,7 +309,8 @@ class Job(Section):
 
     def to_yaml(self) -> str:
         """Return the whole job, defaults included, as YAML that ``load`` reads back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        # Other characters than ASCII are escaped: some that YAML takes for line breaks do not come back otherwise.
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_a_class_for_an_unknown_place_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"selector": "unifrom"}, "unknown selector 'unifrom': known: 'uniform'"),
+        ({"selector": "unifrom"}, "unknown selector 'unifrom': .*'uniform'"),
         ({"server": {"name": "fedyogi", "beta": 1}}, "server 'fedyogi' has no option 'beta'"),
         ({"model": "mpl"}, "did you mean 'mlp'"),
         ({"data": "digit"}, "unknown dataset 'digit': did you mean 'digits'"),

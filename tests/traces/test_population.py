@@ -117,7 +117,11 @@ def test_the_built_in_population_depends_on_the_seed_alone() -> None:
         ({"source": "fedscale"}, OFF, "e.g. devices.file=client_device_capacity"),
         (OFF, {"source": "csv"}, "availability: source 'csv' needs a file"),
         (OFF, {"source": "fedscale"}, "e.g. availability.file=client_behave_trace"),
-        ({"file": "x.csv"}, OFF, "source 'builtin' takes no file, but devices.file is 'x.csv'; .* devices.source=csv"),
+        (
+            {"file": "x.csv"},
+            OFF,
+            r"takes no file, but devices.file is '.*x\.csv'; .* devices.source=csv",
+        ),
         (OFF, {"source": "none", "file": "x.csv"}, "availability: source 'none' takes no file"),
         ({"source": "buitlin"}, OFF, "unknown devices source 'buitlin': did you mean 'builtin'"),
     ],
