@@ -10,7 +10,7 @@ def demo() -> Job:
     return shakespeare().model_copy(
         update={
             "name": "demo",
-            "rounds": RoundsConf(participants=50, count=100),
+            "rounds": RoundsConf(participants=50, count=130),
             "evaluate": EvaluateConf(every=10),
         }
     )
