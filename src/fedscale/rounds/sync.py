@@ -63,7 +63,7 @@ class SyncPolicy:
 
     @property
     def wanted(self) -> int:
-        """Clients to select: ceil(over_commitment × N), computed so that 1.1 × 10 is 11."""
+        """Clients to select: ceil(over_commitment × N), computed so that 1.1 × 50 is 55."""
         return math.ceil(round(self.over_commitment * self.participants, 9))
 
     @property

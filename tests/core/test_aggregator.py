@@ -1,0 +1,20 @@
+"""From the mean update to the next version, by hand."""
+
+import torch
+
+from fedscale.core.aggregator import Aggregator, Outcomes
+from fedscale.learn.server import FedAvg
+
+
+def test_the_optimizer_moves_parameters_and_the_mean_moves_buffers():
+    aggregator = Aggregator(torch.tensor([1.0, 2.0, 3.0, 4.0]), 2, FedAvg(lr=0.5))
+    aggregator.round_completion_handler(Outcomes((), torch.tensor([2.0, -4.0, 2.0, -4.0]), 7.0))
+    assert aggregator.vector.tolist() == [2.0, 0.0, 5.0, 0.0]
+
+
+def test_the_given_vector_is_not_changed():
+    vector = torch.tensor([1.0, 2.0])
+    aggregator = Aggregator(vector, 1, FedAvg())
+    aggregator.round_completion_handler(Outcomes((), torch.tensor([1.0, 1.0]), 1.0))
+    assert vector.tolist() == [1.0, 2.0]
+    assert aggregator.state()["vector"].tolist() == [2.0, 3.0]
