@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from itertools import chain
 
 from rich.console import Console
 from rich.table import Table
@@ -33,10 +34,10 @@ def _overhead(console: Console, quick: bool) -> None:
 
 
 def _queries(console: Console, clients: int) -> None:
-    table = Table(title=f"Questions to a population of {clients:,} clients")
+    table = Table(title=f"Questions to a population and a data set of {clients:,} clients")
     table.add_column("question")
     table.add_column("median")
-    for question, seconds in queries.measure(clients):
+    for question, seconds in chain(queries.measure(clients), queries.measure_store(clients)):
         table.add_row(question, f"{seconds * 1e3:.2f} ms")
     console.print(table)
 

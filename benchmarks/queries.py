@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from fedscale import seeds
+from fedscale import load_dataset, seeds
+from fedscale.data.store import open_store
 from fedscale.job import AvailabilityConf, DevicesConf
 from fedscale.select.base import Moment
 from fedscale.select.uniform import Uniform
@@ -34,6 +37,16 @@ def measure(clients: int) -> Iterator[tuple[str, float]]:
         f"choose {len(cohort):,} of those online",
         _median(lambda n: uniform.select(online, len(cohort), Moment(0.0, n, seeds.rng(1, "select", n)))),
     )
+
+
+def measure_store(clients: int) -> Iterator[tuple[str, float]]:
+    """Yield the times to open a data set of ``clients`` clients with 5 samples each, and to reach some of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = load_dataset("synthetic", cache=Path(folder), clients=clients, samples=5.0, shape=(4,)).path
+        yield "open a data set", _median(lambda _: open_store(path))
+        dataset = open_store(path)
+        chosen = seeds.rng(1, "benchmark").integers(0, clients, 10_000).tolist()
+        yield "reach 10,000 clients' samples", _median(lambda _: [dataset.client(client) for client in chosen])
 
 
 def _median(ask: Callable[[int], object]) -> float:

@@ -29,11 +29,6 @@ def to_seconds(micros: Micros) -> float:
     return micros / MICROS
 
 
-def transfer_micros(size: int, kbps: float) -> Micros:
-    """Return how long ``size`` bytes take over a link of ``kbps`` kbit/s: size × 8 / (kbps × 1,000) seconds."""
-    return round(size * 8_000 / kbps)
-
-
 def human_bytes(size: float) -> str:
     """Format a size with decimal prefixes, e.g. ``1.2 MB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):

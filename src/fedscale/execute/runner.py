@@ -91,7 +91,7 @@ class Runner:
         samples = self._training_samples(conf.client)
         self._model.load(vector)
         # Layers that draw (dropout) use torch's own generator; the stream of the task makes them repeatable.
-        # (torch.manual_seed would do this for every kind of device, at 60 times the cost.)
+        # (torch.manual_seed would do this for every kind of device, which costs more than a small client's step.)
         torch.default_generator.manual_seed(seeds.derive(conf.seed, "layers", conf.task))
         try:
             result = self._client.train(samples, self._model, conf)

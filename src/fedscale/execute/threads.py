@@ -13,7 +13,7 @@ def one_thread() -> Iterator[None]:
     """Have torch compute on one thread, and leave its own random generator as it was.
 
     Two threads give other last digits than one, are slower than two processes, and collapse when other processes use
-    the cores (measured: an operation on 100,000 numbers takes 30 ms instead of 0.1).
+    the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -75,9 +75,6 @@ class NextToken:
 
     PAD: Final = 0
 
-    def __init__(self, card: Card) -> None:
-        self._classes = card.classes
-
     def batch(self, data: ClientData, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return int64 inputs (n, length) and the tokens that follow them (n, length), padded with 0."""
         ragged = data.columns["tokens"]
