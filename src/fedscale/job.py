@@ -244,6 +244,8 @@ class Job(Section):
     availability: AvailabilityConf = AvailabilityConf()
     cost: CostConf = CostConf()
     evaluate: EvaluateConf = EvaluateConf()
+    dry_run: bool = False
+    """Select, price and log as ever, but train and test nothing: the model stays as it is."""
     checkpoint_every: Positive = 5
     """Attempts at a round between checkpoints."""
     plugins: tuple[File, ...] = ()

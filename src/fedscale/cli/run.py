@@ -26,6 +26,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Directory to write; by default runs/NAME-DATE-TIME.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with your own classes.")] = None,
     workers: Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train and test nothing: who takes part, when and at what cost.")
+    ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the whole job as YAML and leave.")] = False,
 ) -> None:
@@ -40,6 +43,8 @@ def run(
         fedscale run my_job.yaml --plugin my_client.py --out runs/mine --workers 2
 
         fedscale run digits --set availability=off --show
+
+        fedscale run synthetic --set rounds.participants=1000 --dry-run
     """
     if list_recipes:
         _list()
@@ -47,6 +52,8 @@ def run(
     if job is None:
         raise typer.BadParameter("name a YAML file or a recipe (fedscale run --list shows them)", param_hint="JOB")
     chosen = _job(job, settings or [], plugin or [])
+    if dry_run:
+        chosen = chosen.model_copy(update={"dry_run": True})
     if show:
         typer.echo(chosen.to_yaml())
         return

@@ -49,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Trained:
-    """A cohort's reports in task order, and the weighted sum of the admitted updates."""
+    """A cohort's reports in task order, and the weighted sum of the admitted updates; a dry run has neither."""
 
     reports: list[Report]
     total: Tensor

@@ -114,7 +114,8 @@ class _Buffer:
         for name, whole in self._whole.items():
             whole.append(to_micros(record[name]) if name in TIMES else record[name])
         for name, real in self._real.items():
-            real.append(record.get(name, math.nan))
+            value = record.get(name)
+            real.append(math.nan if value is None else value)
 
     def arrays(self) -> Columns:
         whole = {name: np.array(column, dtype=np.int64) for name, column in self._whole.items()}

@@ -57,6 +57,11 @@ class Metrics:
         return str(self.population["metric"])
 
     @property
+    def dry_run(self) -> bool:
+        """Whether the run trained and tested nothing."""
+        return bool(self.job["job"].get("dry_run"))
+
+    @property
     def name(self) -> str:
         """The job's name."""
         return str(self.job["job"].get("name", "job"))
@@ -136,6 +141,7 @@ class Metrics:
         return {
             "name": self.name,
             "finished": self.end is not None,
+            "dry_run": self.dry_run,
             "metric": self.metric,
             "final": values[-1] if values else None,
             "best": best,

@@ -119,8 +119,8 @@ class Recorder:
             record["why"] = facts.why
         self.log.append(record)
 
-    def commit(self, commit: Commit, loss: float, lr: float, params: str) -> None:
-        """A version was made."""
+    def commit(self, commit: Commit, loss: float | None, lr: float, params: str) -> None:
+        """A version was made; a dry run has no ``loss``."""
         self.log.append(
             {
                 "kind": "commit",

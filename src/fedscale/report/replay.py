@@ -67,6 +67,8 @@ class Replay:
         self._attempts = 0
         self._abandoned = 0
         self._next_task = 0
+        self._dry = False
+        self._params: object = None
         self._payload: dict[str, int | None] = {"bytes_down": None, "bytes_up": None}
         self._evaluated: dict[str, int] = {}
         self._ledger = _empty_ledger()
@@ -129,6 +131,7 @@ class Replay:
         self._expect("format", record["format"], FORMAT)
         text = json.dumps(record["job"], sort_keys=True, separators=(",", ":"))
         self._expect("digest", record["digest"], hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
+        self._dry = record["job"].get("dry_run") is True
 
     def _population(self, record: Record) -> None:
         # a payload that depends on the client or on its result has no single size: null
@@ -183,7 +186,9 @@ class Replay:
         self._task_bytes(record, fate)
         self._charge(record, fate, seconds)
         attempt.fates[fate] += 1
-        if fate == "completed":
+        if self._dry:
+            self._expect_nothing_trained(record, "weight", "loss")
+        elif fate == "completed":
             weight, loss = _real(record, "weight"), _real(record, "loss")
             attempt.weight += weight
             attempt.weighted_loss += weight * loss
@@ -226,8 +231,18 @@ class Replay:
         self._expect("version", record["version"], self._version)
         if not attempt.fates["completed"]:
             self._find("a version was committed without any completed task")
+        if self._dry:
+            self._expect_nothing_trained(record, "loss")
+            self._params = self._params or record["params"]
+            self._expect("params", record["params"], self._params)
+            return
         mean = attempt.weighted_loss / attempt.weight if attempt.weight else _real(record, "loss")
         self._close_to("loss", _real(record, "loss"), mean, "the weighted mean of its tasks")
+
+    def _expect_nothing_trained(self, record: Record, *names: str) -> None:
+        for name in names:
+            if record.get(name) is not None:
+                self._find(f"{name} is {record[name]!r}, but the run is dry: nothing was trained")
 
     def _abandon(self, record: Record) -> None:
         finished = self._open.fates["cancelled"]  # what a round that fails had, it gives up
@@ -249,6 +264,8 @@ class Replay:
         self._compare_ledger(record["ledger"])
 
     def _evaluate(self, record: Record) -> None:
+        if self._dry:
+            self._find("the run is dry, but a version was tested")
         self._expect_time(record, "t", self._clock)
         self._expect("version", record["version"], self._version)
         clients, counts, sums = record["clients"], record["count"], record["sums"]

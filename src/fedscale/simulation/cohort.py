@@ -81,7 +81,9 @@ class Cohort:
         )
 
 
-def mean_loss(trained: Trained) -> float:
-    """Return the mean training loss, weighted as the updates."""
+def mean_loss(trained: Trained) -> float | None:
+    """Return the mean training loss, weighted as the updates; ``None`` if nothing was trained (a dry run)."""
+    if not trained.weight:
+        return None
     admitted = [report for report in trained.reports if report.fate is None]
     return sum(report.weight * report.loss for report in admitted) / trained.weight

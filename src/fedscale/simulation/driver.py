@@ -197,14 +197,18 @@ class Simulation:
         trained, self._trained = self._trained, None
         assert trained is not None
         outcomes = [outcome for outcome in self._end_attempt() if outcome.fate is Fate.COMPLETED]
+        if trained.weight:  # a dry run has nothing to aggregate
+            self._aggregate(outcomes, trained, commit.version)
+        self._loss = mean_loss(trained)
+        lr = self._training.local.lr_at(commit.version - 1)
+        self._recorder.commit(commit, self._loss, lr, digest(self._aggregator.vector))
+
+    def _aggregate(self, outcomes: Sequence[Outcome], trained: Trained, version: int) -> None:
         with self._timings.part("aggregate"):
             mean = trained.total / trained.weight
             self._aggregator.round_completion_handler(Outcomes(tuple(outcomes), mean, trained.weight))
         if not torch.isfinite(self._aggregator.vector).all():
-            raise RunError(f"version {commit.version}: the global model is no longer finite; {REMEDY}")
-        self._loss = mean_loss(trained)
-        lr = self._training.local.lr_at(commit.version - 1)
-        self._recorder.commit(commit, self._loss, lr, digest(self._aggregator.vector))
+            raise RunError(f"version {version}: the global model is no longer finite; {REMEDY}")
 
     def _evaluate(self, evaluate: Evaluate) -> None:
         if len(self._testing.clients) == 0:

@@ -21,6 +21,7 @@ from fedscale.data.federated import FederatedDataset
 from fedscale.data.split import Split, held_out_counts, split_clients
 from fedscale.errors import JobError, RunError, nearest
 from fedscale.execute.base import Executor, IntArray
+from fedscale.execute.dry import DryRun
 from fedscale.execute.inprocess import InProcess
 from fedscale.execute.pool import Pool
 from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
@@ -69,6 +70,8 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         classes: ``client``, ``client_manager``, ``aggregator`` given in Python; they come before those of plugin files.
     """
     plugins = _plugins(job, classes)
+    if job.dry_run:
+        _require_known_sizes(plugins.client)
     SELECTORS.build(job.selector.name, job.selector.options)
     SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
     OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
@@ -94,8 +97,16 @@ def _plugins(job: Job, classes: Mapping[str, type[Any]]) -> Plugins:
     return Plugins(**{**known, **classes})
 
 
+def _require_known_sizes(client: type[Client]) -> None:
+    if client.must_train_to_price():
+        raise JobError(
+            f"dry_run: what {client.__name__} uploads is known only after training, since it has its own "
+            "serialize_results; leave the class out of the dry run, and give what it sends as cost.payload_bytes"
+        )
+
+
 def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
-    """Return on whom versions are tested: nobody if the job's own share for them is 0."""
+    """Return on whom versions are tested: nobody if the job's own share for them is 0, or in a dry run."""
     groups = {
         "test": (split.test, "data.split.test"),
         "validation": (split.validation, "data.split.validation"),
@@ -105,6 +116,8 @@ def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
     unwanted = job.evaluate.split == "test" and job.data.split.test == 0
     if len(clients) == 0 and not unwanted:
         raise JobError(f"evaluate.split: there is nobody in {job.evaluate.split!r}: raise {share}, or use more clients")
+    if job.dry_run:
+        return clients[:0]
     limit = job.evaluate.max_clients
     if limit is not None and limit < len(clients):
         clients = np.sort(seeds.rng(job.seed, "evaluate").choice(clients, limit, replace=False))
@@ -149,7 +162,9 @@ def aggregator(job: Job, parts: Parts) -> Aggregator:
 
 
 def executor(job: Job, parts: Parts, workers: int) -> Executor:
-    """Build the executor: in this process for one worker, else a pool of processes."""
+    """Build the executor: none that trains for a dry run, else in this process for one worker, else a pool."""
+    if job.dry_run:
+        return DryRun()
     client = parts.plugins.client
     spec = RunnerSpec(
         dataset=parts.dataset.path,
