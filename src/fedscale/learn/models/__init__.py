@@ -17,6 +17,11 @@ MODELS: Final[Table[nn.Module]] = Table(
         "femnist_cnn": "fedscale.learn.models.conv:femnist_cnn",
         "context_mlp": "fedscale.learn.models.text:ContextMLP",
         "char_gru": "fedscale.learn.models.text:CharGRU",
+        "char_lstm": "fedscale.learn.models.text:CharLSTM",
+        "transformer": "fedscale.learn.models.transformer:Transformer",
+        "resnet18": "fedscale.learn.models.vision:resnet18",
+        "mobilenet_v2": "fedscale.learn.models.vision:mobilenet_v2",
+        "shufflenet_v2": "fedscale.learn.models.vision:shufflenet_v2",
     },
 )
 """A factory gets the dataset's ``sample_shape``, ``classes`` and ``card``, as far as it has parameters for them."""

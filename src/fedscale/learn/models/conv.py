@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-
-def _as_image(sample_shape: tuple[int, ...]) -> tuple[int, int, int, nn.Module]:
-    if len(sample_shape) == 2:
-        height, width = sample_shape
-        return 1, height, width, nn.Unflatten(1, (1, height))
-    channels, height, width = sample_shape
-    return channels, height, width, nn.Identity()
+from fedscale.learn.models.checks import image, positive
 
 
-def cnn(sample_shape: tuple[int, ...], classes: int, channels: int = 16, hidden: int = 64) -> nn.Module:
+def cnn(sample_shape: tuple[int, ...] | None, classes: int, channels: int = 16, hidden: int = 64) -> nn.Module:
     """A small network for small images: two 3×3 convolutions, one pooling, two dense layers."""
-    planes, height, width, shape = _as_image(sample_shape)
+    positive("cnn", channels=channels, hidden=hidden)
+    planes, height, width, shape = image("cnn", sample_shape)
     return nn.Sequential(
         shape,
         nn.Conv2d(planes, channels, 3, padding=1),
@@ -30,12 +25,12 @@ def cnn(sample_shape: tuple[int, ...], classes: int, channels: int = 16, hidden:
     )
 
 
-def femnist_cnn(sample_shape: tuple[int, ...], classes: int) -> nn.Module:
+def femnist_cnn(sample_shape: tuple[int, ...] | None, classes: int) -> nn.Module:
     """The network of LEAF's FEMNIST: two 5×5 convolutions (32, 64), each pooled by 2, 2,048 dense (Caldas et al. 2018).
 
     For 28×28 images and 62 classes it has 6.6 million parameters.
     """
-    planes, height, width, shape = _as_image(sample_shape)
+    planes, height, width, shape = image("femnist_cnn", sample_shape)
     return nn.Sequential(
         shape,
         nn.Conv2d(planes, 32, 5, padding=2),

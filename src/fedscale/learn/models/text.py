@@ -1,9 +1,14 @@
-"""Character models: token numbers (n, length) in, logits (n, length, classes) out; token 0 is padding."""
+"""Character models: token numbers (n, length) in, logits (n, length, classes) out; token 0 is padding.
+
+Rows are padded at their end and every model here is causal, so padding changes nothing before it.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+from fedscale.learn.models.checks import Shape, positive, tokens
 
 
 class ContextMLP(nn.Module):
@@ -12,8 +17,12 @@ class ContextMLP(nn.Module):
     The first layer is written as a causal convolution, so that all positions of a sequence are one matrix product.
     """
 
-    def __init__(self, classes: int, context: int = 8, embedding: int = 16, hidden: int = 128) -> None:
+    def __init__(
+        self, classes: int, sample_shape: Shape = None, context: int = 8, embedding: int = 16, hidden: int = 128
+    ) -> None:
         super().__init__()
+        tokens("context_mlp", sample_shape)
+        positive("context_mlp", context=context, embedding=embedding, hidden=hidden)
         self.context = context
         self.embedding = nn.Embedding(classes, embedding)
         self.hidden = nn.Linear(context * embedding, hidden)
@@ -30,10 +39,35 @@ class ContextMLP(nn.Module):
 class CharGRU(nn.Module):
     """One gated recurrent layer over character embeddings."""
 
-    def __init__(self, classes: int, embedding: int = 16, hidden: int = 128) -> None:
+    def __init__(self, classes: int, sample_shape: Shape = None, embedding: int = 16, hidden: int = 128) -> None:
         super().__init__()
+        tokens("char_gru", sample_shape)
+        positive("char_gru", embedding=embedding, hidden=hidden)
         self.embedding = nn.Embedding(classes, embedding)
         self.recurrent = nn.GRU(embedding, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the token after each position."""
+        states, _ = self.recurrent(self.embedding(tokens))
+        logits: Tensor = self.output(states)
+        return logits
+
+
+class CharLSTM(nn.Module):
+    """Stacked LSTM layers over character embeddings; the defaults are McMahan et al.'s for Shakespeare (2017, §3).
+
+    An LSTM layer of torch has two bias vectors where others have one: 4 × hidden parameters more per layer.
+    """
+
+    def __init__(
+        self, classes: int, sample_shape: Shape = None, embedding: int = 8, hidden: int = 256, layers: int = 2
+    ) -> None:
+        super().__init__()
+        tokens("char_lstm", sample_shape)
+        positive("char_lstm", embedding=embedding, hidden=hidden, layers=layers)
+        self.embedding = nn.Embedding(classes, embedding)
+        self.recurrent = nn.LSTM(embedding, hidden, layers, batch_first=True)
         self.output = nn.Linear(hidden, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,58 @@
+"""What models ask of a dataset's samples and of their own options, refused with a typed error before a run starts."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from fedscale.errors import JobError
+
+Shape = tuple[int, ...] | None
+
+
+def features(model: str, sample_shape: Shape) -> int:
+    """Return how many numbers a sample has.
+
+    Raises:
+        JobError: the dataset's samples are not of one shape.
+    """
+    if sample_shape is None:
+        raise JobError(f"model {model!r} is for samples of fixed shape; this dataset has rows of tokens")
+    return math.prod(sample_shape)
+
+
+def image(model: str, sample_shape: Shape) -> tuple[int, int, int, nn.Module]:
+    """Return channels, height, width, and the layer that brings a batch to (n, channels, height, width).
+
+    Raises:
+        JobError: the samples are not of shape (height, width) or (channels, height, width).
+    """
+    match sample_shape:
+        case (height, width):
+            return 1, height, width, nn.Unflatten(1, (1, height))
+        case (channels, height, width):
+            return channels, height, width, nn.Identity()
+    found = "rows of tokens" if sample_shape is None else f"of shape {sample_shape}"
+    raise JobError(f"model {model!r} is for images, (height, width) or (channels, height, width); samples are {found}")
+
+
+def tokens(model: str, sample_shape: Shape) -> None:
+    """See to it that samples are rows of tokens.
+
+    Raises:
+        JobError: they have a fixed shape.
+    """
+    if sample_shape is not None:
+        raise JobError(f"model {model!r} is for rows of tokens; this dataset's samples are of shape {sample_shape}")
+
+
+def positive(model: str, **options: int) -> None:
+    """See to it that sizes are at least 1.
+
+    Raises:
+        JobError: naming the option that is not.
+    """
+    for name, value in options.items():
+        if value < 1:
+            raise JobError(f"model {model!r}: {name} must be at least 1 (got {value})")
