@@ -31,6 +31,9 @@ TRACE_WHOLE_BYTES: Final = 512 << 20
 TRACE_PERIOD_SECONDS: Final = 3_155_760_000.0
 """Longest period of a user's slots: 100 years, so that sums of times stay far from the end of int64."""
 
+ONLINE_PERIODS: Final = 256
+"""Most distinct periods of slots for which who is online is kept from one question to the next."""
+
 BUILTIN_ROWS: Final = 100_000
 """Most distinct devices and users of the built-in population; larger ones share rows."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,14 +16,13 @@ from fedscale.select.base import Moment, Selector
 from fedscale.units import Micros, to_micros
 
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Presence(Protocol):
-    """Answers who is online: a population with traces in a simulation, connected devices in a deployment."""
+    """Knows who is online: a population with traces in a simulation, connected devices in a deployment."""
 
-    def online(self, time: Micros) -> BoolArray:
-        """Return whether each client is online at ``time``."""
+    def among(self, clients: IntArray) -> Callable[[Micros], IntArray]:
+        """Return what says for a time which of ``clients`` (ascending) are online, ascending; it may remember."""
         ...
 
 
@@ -43,13 +42,20 @@ class ClientManager:
         self._selector = selector
         self._seed = seed
         self._selections = 0
+        self._watched: tuple[IntArray, Callable[[Micros], IntArray]] | None = None
         self._latest: tuple[float, IntArray] | None = None
 
     def online(self, cur_time: float) -> IntArray:
-        """Return the clients that may take part and are online at ``cur_time`` (virtual seconds), ascending."""
+        """Return the clients that may take part and are online at ``cur_time`` (virtual seconds), ascending.
+
+        The array is kept for whoever asks about the same time again, and cannot be written to.
+        """
+        if self._watched is None or self._watched[0] is not self.clients:  # a subclass may have replaced them
+            self._watched, self._latest = (self.clients, self._presence.among(self.clients)), None
         if self._latest is None or self._latest[0] != cur_time:
-            present = self._presence.online(to_micros(cur_time))
-            self._latest = cur_time, self.clients[present[self.clients]]
+            present = self._watched[1](to_micros(cur_time)).view()
+            present.flags.writeable = False
+            self._latest = cur_time, present
         return self._latest[1]
 
     def select_participants(
@@ -88,24 +94,23 @@ def participants(
     """
     chosen = manager.select_participants(num_of_clients, cur_time, feedbacks)
     try:
-        clients = [operator.index(client) for client in chosen]
-    except TypeError:
+        clients = np.array([operator.index(client) for client in chosen], np.int64)
+    except (TypeError, OverflowError):
         raise RunError(f"select_participants returned {chosen!r}: a sequence of client numbers is wanted") from None
     _refuse(clients, manager.clients, "do not take part in training")
     _refuse(clients, manager.online(cur_time), f"are not online at {cur_time:g} s")
-    return clients
+    plain: list[int] = clients.tolist()
+    return plain
 
 
-def _refuse(clients: Sequence[int], known: IntArray, why: str) -> None:
+def _refuse(clients: IntArray, known: IntArray, why: str) -> None:
     """Refuse ``clients`` that are not among the ``known`` (ascending)."""
     places = np.searchsorted(known, clients)
-    strangers = [
-        client
-        for client, place in zip(clients, places.tolist(), strict=True)
-        if place == len(known) or known[place] != client
-    ]
-    if strangers:
-        raise RunError(f"select_participants returned clients that {why}: {_listed(strangers)}")
+    stranger = places == len(known)
+    within = np.flatnonzero(~stranger)
+    stranger[within] = known[places[within]] != clients[within]
+    if stranger.any():
+        raise RunError(f"select_participants returned clients that {why}: {_listed(clients[stranger].tolist())}")
 
 
 def _listed(clients: Iterable[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from fedscale.job import AvailabilityConf, DevicesConf
 from fedscale.traces.arrays import BoolArray, FloatArray, IntArray
 from fedscale.traces.availability import Availability
 from fedscale.traces.devices import Devices
+from fedscale.traces.presence import OnlineMask
 from fedscale.traces.sources import AVAILABILITY_SOURCES, DEVICE_SOURCES
 from fedscale.units import NEVER, Micros
 
@@ -42,6 +44,17 @@ class Population:
         if len(self) < len(self.availability):
             return self.availability.online(time, self.slot_rows)
         return self.availability.online(time)[self.slot_rows]
+
+    def among(self, clients: IntArray) -> Callable[[Micros], IntArray]:
+        """Return what says for a time, in microseconds, which of ``clients`` (ascending) are online, ascending.
+
+        It remembers the time asked last: a later question costs what changed since then, not all clients.
+        """
+        if self.availability is None or not len(clients):
+            return lambda time: clients
+        if not OnlineMask.suits(self.availability, len(self)):
+            return lambda time: clients[self.online(time)[clients]]
+        return OnlineMask(self.availability, self.slot_rows, clients).online
 
     def until(self, time: Micros, clients: IntArray) -> IntArray:
         """Return when the slot ends that each of ``clients`` is in at ``time``; see ``Availability.until``."""
