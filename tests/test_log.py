@@ -65,6 +65,18 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path):
     log.close()
 
 
+def test_several_records_are_written_as_one_by_one_or_not_at_all(three, tmp_path):
+    log = LogWriter(tmp_path / "several.jsonl")
+    log.append(THREE[0])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        log.extend([THREE[1], {"kind": "task", "loss": float("inf")}])
+    log.extend(THREE[1:])
+    log.extend([])
+    log.close()
+    assert (tmp_path / "several.jsonl").read_bytes() == three.read_bytes()
+    assert log.offset == three.stat().st_size
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_an_altered_line_is_named(three, number):
     lines = three.read_bytes().splitlines(keepends=True)

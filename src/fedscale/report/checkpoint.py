@@ -25,6 +25,8 @@ from fedscale.files import sync_directory, write_bytes, writing
 
 State = dict[str, Any]
 
+_PLAIN = (str, int, float, type(None))
+
 _NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
 
 
@@ -117,8 +119,10 @@ def _without_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
         return {_key(key, path): _without_tensors(inner, _under(path, key), tensors) for key, inner in value.items()}
     if isinstance(value, list | tuple):
+        if all(isinstance(inner, _PLAIN) for inner in value):
+            return list(value)
         return [_without_tensors(inner, _under(path, index), tensors) for index, inner in enumerate(value)]
-    if value is not None and not isinstance(value, str | int | float):
+    if not isinstance(value, _PLAIN):
         raise CheckpointError(
             f"checkpoint: {path} is a {type(value).__name__}; "
             "a state holds numbers, texts, lists, dictionaries and tensors"

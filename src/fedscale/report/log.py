@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ ROOT: Final = "0" * 16
 """The chain before the first line."""
 
 Record = dict[str, Any]
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def link(previous: str, body: str) -> str:
@@ -54,12 +56,20 @@ class LogWriter:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one record."""
-        body = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        self.chain = link(self.chain, body)
-        line = f'{body[:-1]},"chain":"{self.chain}"}}\n'.encode()
+        self.extend([record])
+
+    def extend(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write several records: all of them, or none if one is no JSON."""
+        chain, lines = self.chain, []
+        for record in records:
+            body = _encode(record)
+            chain = link(chain, body)
+            lines.append(f'{body[:-1]},"chain":"{chain}"}}\n'.encode())
+        content = b"".join(lines)
         with writing(self._path):
-            self._file.write(line)
-        self.offset += len(line)
+            self._file.write(content)
+        self.offset += len(content)
+        self.chain = chain
 
     def sync(self) -> None:
         """Make everything appended durable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +92,11 @@ class Recorder:
             }
         )
 
-    def task(self, facts: TaskFacts) -> None:
-        """A task is closed: enter it in the ledger and the log."""
+    def tasks(self, closed: Iterable[TaskFacts]) -> None:
+        """An attempt's tasks are closed: enter them in the ledger and the log."""
+        self.log.extend(map(self._task, closed))
+
+    def _task(self, facts: TaskFacts) -> dict[str, Any]:
         assert facts.fate is not None
         assert facts.end is not None
         spent = facts.spent
@@ -117,7 +121,7 @@ class Recorder:
             record |= {"weight": facts.weight, "loss": facts.loss}
         if facts.why:
             record["why"] = facts.why
-        self.log.append(record)
+        return record
 
     def commit(self, commit: Commit, loss: float | None, lr: float, params: str) -> None:
         """A version was made; a dry run has no ``loss``."""

@@ -34,6 +34,8 @@ class Cost:
 
     def until(self, elapsed: Micros) -> Cost:
         """Return what had been spent after ``elapsed``: phases cut off there, and the whole bytes passed until then."""
+        if elapsed >= self.total:
+            return self
         download = min(elapsed, self.download)
         compute = min(elapsed - download, self.compute)
         upload = min(elapsed - download - compute, self.upload)

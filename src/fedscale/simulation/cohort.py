@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 from fedscale.execute.base import Report, Trained
 from fedscale.outcomes import Fate, Outcome
@@ -79,6 +81,18 @@ class Cohort:
             loss=fact.loss,
             metrics=self._metrics.get(fact.task, {}),
         )
+
+
+def to_columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    """Return one list per attribute of ``outcomes``, as a checkpoint keeps them."""
+    return {field.name: [getattr(outcome, field.name) for outcome in outcomes] for field in fields(Outcome)}
+
+
+def from_columns(columns: Mapping[str, list[Any]]) -> list[Outcome]:
+    """Return the outcomes that `to_columns` took apart."""
+    fates = [Fate(value) for value in columns["fate"]]
+    rows = zip(*{**columns, "fate": fates}.values(), strict=True)
+    return [Outcome(**dict(zip(columns, row, strict=True))) for row in rows]
 
 
 def mean_loss(trained: Trained) -> float | None:

@@ -6,7 +6,7 @@ The clock jumps from event to event; only training and testing take real time. A
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from fedscale.rounds.events import (
 )
 from fedscale.rounds.queue import EventQueue
 from fedscale.rounds.sync import SyncRounds
-from fedscale.simulation.cohort import Cohort, mean_loss
+from fedscale.simulation.cohort import Cohort, from_columns, mean_loss, to_columns
 from fedscale.simulation.pricing import Pricer
 from fedscale.simulation.progress import Observer, Progress
 from fedscale.simulation.timings import Timings
@@ -187,8 +187,8 @@ class Simulation:
         """Write down every task of the attempt and tell the hooks."""
         self._queue.clear()
         outcomes = self._cohort.outcomes(self._pricer.samples)
-        for facts, outcome in zip(self._cohort.facts, outcomes, strict=True):
-            self._recorder.task(facts)
+        self._recorder.tasks(self._cohort.facts)
+        for outcome in outcomes:
             self._aggregator.client_completion_handler(outcome)
         self._feedbacks += outcomes
         return outcomes
@@ -276,7 +276,7 @@ class Simulation:
             "coordinator": self._coordinator.state(),
             "manager": self._manager.state(),
             "aggregator": self._aggregator.state(),
-            "feedbacks": [asdict(outcome) for outcome in self._feedbacks],
+            "feedbacks": to_columns(self._feedbacks),
             "loss": self._loss,
             "metrics": self._metrics,
         }
@@ -289,6 +289,6 @@ class Simulation:
         self._coordinator.restore(state["coordinator"])
         self._manager.restore(state["manager"])
         self._aggregator.restore(state["aggregator"])
-        self._feedbacks = [Outcome(**{**values, "fate": Fate(values["fate"])}) for values in state["feedbacks"]]
+        self._feedbacks = from_columns(state["feedbacks"])
         self._loss = state["loss"]
         self._metrics = state["metrics"]

@@ -24,6 +24,7 @@ from fedscale.rounds.ledger import Ledger
 from fedscale.rounds.sync import SyncRounds
 from fedscale.simulation import setup
 from fedscale.simulation.driver import Saving, Simulation
+from fedscale.simulation.garbage import settled
 from fedscale.simulation.head import check_data, check_job, write_head
 from fedscale.simulation.progress import Observer, Silent
 from fedscale.simulation.timings import Timings
@@ -177,6 +178,7 @@ def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: in
             write_head(log, job, parts)
         else:
             simulation.restore(state)
+        stack.enter_context(settled())
         if simulation.finished or simulation.run():
             _write_model(run, parts, simulation)
     return run
