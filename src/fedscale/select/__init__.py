@@ -7,4 +7,6 @@ from typing import Final
 from fedscale.select.base import Selector
 from fedscale.tables import Table
 
-SELECTORS: Final[Table[Selector]] = Table("selector", {"uniform": "fedscale.select.uniform:Uniform"})
+SELECTORS: Final[Table[Selector]] = Table(
+    "selector", {"oort": "fedscale.select.oort:Oort", "uniform": "fedscale.select.uniform:Uniform"}
+)
