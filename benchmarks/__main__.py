@@ -1,45 +1,48 @@
-"""``python -m benchmarks [--quick]``: one table of all measurements."""
+"""``python -m benchmarks [--quick] [--out FOLDER] [NAMES...]``: one table for each subject."""
 
 from __future__ import annotations
 
-import statistics
-import sys
-from itertools import chain
+import argparse
+import os
+import tempfile
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import overhead, queries
+HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Measure and print."""
-    quick = "--quick" in sys.argv[1:]
-    console = Console()
-    _overhead(console, quick)
-    _queries(console, 100_000 if quick else 1_800_000)
+    arguments = _arguments()
+    from benchmarks.subjects import SUBJECTS, Place
+
+    console, aside = Console(), Console(stderr=True, style="dim", highlight=False)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FEDSCALE_CACHE"] = folder  # what is generated here is of no use to anybody later
+        place = Place(arguments.out, Path(folder))
+        for name in arguments.names or SUBJECTS:
+            subject = SUBJECTS[name]
+            table = Table(*filter(None, subject.headings), title=subject.title, title_justify="left")
+            for row in subject.rows(arguments.quick, place):
+                table.add_row(*row[: len(table.columns)])
+                aside.print(f"{name}: {', '.join(filter(None, row))}", markup=False)
+            console.print(table)
 
 
-def _overhead(console: Console, quick: bool) -> None:
-    table = Table(title="A round by FedScale (in process, one thread) against the same steps by a bare loop")
-    for heading in ("model", "clients", "FedScale", "bare loop", "ratio: median", "of pairs"):
-        table.add_column(heading)
-    cases = [("mlp", 1000, 5), ("femnist_cnn", 100, 3)] if not quick else [("mlp", 100, 3), ("femnist_cnn", 5, 3)]
-    for model, clients, rounds in cases:
-        ours, bare, ratios = overhead.measure(model, clients, rounds)
-        pairs = f"{min(ratios):.3f} … {max(ratios):.3f}"
-        row = (f"{ours:.2f} s", f"{bare:.2f} s", f"{statistics.median(ratios):.3f}", pairs)
-        table.add_row(model, str(clients), *row)
-    console.print(table)
+def _arguments() -> argparse.Namespace:
+    from benchmarks.subjects import SUBJECTS
 
-
-def _queries(console: Console, clients: int) -> None:
-    table = Table(title=f"Questions to a population and a data set of {clients:,} clients")
-    table.add_column("question")
-    table.add_column("median")
-    for question, seconds in chain(queries.measure(clients), queries.measure_store(clients)):
-        table.add_row(question, f"{seconds * 1e3:.2f} ms")
-    console.print(table)
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure speed and memory.")
+    subjects = "; ".join(f"{name}: {subject.title}" for name, subject in SUBJECTS.items())
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure (by default everything). {subjects}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, for a look: the figures mean little")
+    parser.add_argument("--out", type=Path, default=HERE / "out", help="folder for plots (benchmarks/out)")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in SUBJECTS]:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(SUBJECTS)}")
+    return arguments
 
 
 if __name__ == "__main__":
