@@ -1,8 +1,10 @@
-"""How long a population of many clients takes to answer what a round asks of it."""
+"""How long a population of many clients takes to answer what a round asks of it, and how much memory that takes."""
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,32 +13,98 @@ from pathlib import Path
 import numpy as np
 
 from fedscale import load_dataset, seeds
+from fedscale.core.client_manager import ClientManager, participants
 from fedscale.data.store import open_store
 from fedscale.job import AvailabilityConf, DevicesConf
-from fedscale.select.base import Moment
-from fedscale.select.uniform import Uniform
-from fedscale.traces.population import build_population
+from fedscale.outcomes import Fate, Outcome
+from fedscale.select import SELECTORS
+from fedscale.traces.arrays import IntArray
+from fedscale.traces.availability import Availability
+from fedscale.traces.builtin import builtin_devices
+from fedscale.traces.population import Population, build_population
 from fedscale.units import MICROS
 
-HOUR = 3600 * MICROS
+MINUTE, HOUR, DAY = 60 * MICROS, 3600 * MICROS, 86_400 * MICROS
+COHORT = 1300
+SLOTS = 6
+"""Slots of each client that has its own."""
 
 
 def measure(clients: int) -> Iterator[tuple[str, float]]:
-    """Yield questions and median seconds to answer them, at times that are hours apart."""
+    """Yield questions to the built-in population, whose clients share rows, and median seconds to answer them."""
     begin = time.perf_counter()
     population = build_population(clients, DevicesConf(), AvailabilityConf(), 1)
     yield "build the built-in population", time.perf_counter() - begin
     everyone = np.arange(clients)
-    cohort = seeds.rng(1, "benchmark").choice(everyone, min(1300, clients), replace=False)
-    online = np.flatnonzero(population.online(0))
-    yield "who is online?", _median(lambda n: population.online(n * HOUR))
+    cohort = seeds.rng(1, "benchmark").choice(everyone, min(COHORT, clients), replace=False)
+    yield "who is online? (without memory)", _median(lambda n: population.online(n * HOUR))
+    yield from _mask(population, everyone)
     yield f"until when are these {len(cohort):,} online?", _median(lambda n: population.until(n * HOUR, cohort))
     yield "when is the next arrival?", _median(lambda n: population.next_arrival(n * HOUR, everyone))
-    uniform = Uniform()
-    yield (
-        f"choose {len(cohort):,} of those online",
-        _median(lambda n: uniform.select(online, len(cohort), Moment(0.0, n, seeds.rng(1, "select", n)))),
-    )
+    for selector in ("uniform", "oort"):
+        yield f"a round's questions, {len(cohort):,} by {selector}", _round(population, selector, len(cohort))
+
+
+def measure_own_slots(clients: int) -> Iterator[tuple[str, float]]:
+    """Yield questions to a population in which every client has six slots of its own, and median seconds."""
+    population = own_slots(clients)
+    cohort = min(COHORT, clients)
+    yield "own slots: who is online? (without memory)", _median(lambda n: population.online(n * HOUR))
+    for question, seconds in _mask(population, np.arange(clients)):
+        yield f"own slots: {question}", seconds
+    for selector in ("uniform", "oort"):
+        yield f"own slots: a round's questions, {cohort:,} by {selector}", _round(population, selector, cohort)
+
+
+def own_slots(clients: int) -> Population:
+    """Return clients with periods of 1 to 15 days and slots of their own, each a twentieth of the period at most."""
+    rng = seeds.rng(1, "benchmark", "slots")
+    periods = rng.integers(1, 16, clients) * DAY
+    users = np.repeat(np.arange(clients), SLOTS)
+    starts = (rng.random(len(users)) * periods[users]).astype(np.int64) // MICROS * MICROS
+    lengths = (rng.random(len(users)) * periods[users] / 20).astype(np.int64) // MICROS * MICROS
+    slots = Availability.from_slots(users, starts, np.minimum(starts + lengths, periods[users]), periods)
+    everyone = np.arange(clients)
+    devices = builtin_devices(min(clients, 100_000), 1)
+    return Population(devices, everyone % len(devices), slots, everyone)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _mask(population: Population, clients: IntArray) -> Iterator[tuple[str, float]]:
+    begin = time.perf_counter()
+    online = population.among(clients)
+    yield "remember who is online: build", time.perf_counter() - begin
+    for name, step in (("a minute", MINUTE), ("an hour", HOUR)):
+        online(DAY)
+        yield f"who is online {name} later?", _median(lambda n, step=step: online(DAY + (n + 1) * step))
+    yield "who is online at any other time?", _median(lambda n: online((n * 37 % 11) * 29 * HOUR + n * MINUTE))
+
+
+def _round(population: Population, selector: str, count: int) -> float:
+    """Return median seconds for all that a round asks: online, select, speeds, until; ten minutes apart."""
+    manager = ClientManager(population, np.arange(len(population)), SELECTORS.build(selector), 1)
+    feedbacks: list[Outcome] = []
+
+    def ask(number: int) -> None:
+        now = DAY + number * 10 * MINUTE
+        chosen = np.array(participants(manager, count, now / MICROS, feedbacks))
+        compute, _, _ = population.speeds(chosen)
+        population.until(now, chosen)
+        feedbacks[:] = [
+            _completed(client, cost) for client, cost in zip(chosen.tolist(), compute.tolist(), strict=True)
+        ]
+
+    ask(0)
+    return _median(lambda n: ask(n + 1))
+
+
+def _completed(client: int, cost: float) -> Outcome:
+    return Outcome(0, client, 0, Fate.COMPLETED, 0.0, cost, cost, 100, 1 + client % 7)
 
 
 def measure_store(clients: int) -> Iterator[tuple[str, float]]:
