@@ -112,7 +112,7 @@ def _render(runs: Sequence[RunView], real: Sequence[float | None]) -> str:
         unfinished=any(run.metrics.end is None for run in runs),
         cards=summary.cards(first, real[0]) if len(runs) == 1 else [],
         comparison=summary.comparison(runs, real) if len(runs) > 1 else None,
-        sections=[build(runs) for build in _SECTIONS],
+        sections=[section for build in _SECTIONS if (section := build(runs)) is not None],
         jobs=[(run.label, yaml.safe_dump(run.metrics.job["job"], sort_keys=False, allow_unicode=True)) for run in runs],
         plotly=get_plotlyjs(),
         version=str(first.job["versions"].get("fedscale", "")),
@@ -127,14 +127,23 @@ def _subject(metrics: Metrics) -> str:
     return " · ".join(str(name) for name in names)
 
 
-def _learning(runs: Sequence[RunView]) -> Section:
+def _trained(runs: Sequence[RunView]) -> Sequence[RunView]:
+    """Return the runs that have something to tell of learning."""
+    return [run for run in runs if not run.metrics.dry_run]
+
+
+def _learning(every: Sequence[RunView]) -> Section | None:
+    runs = _trained(every)
+    if not runs:
+        return None
+    others = " Dry runs, in which nobody learns, are left out." if len(runs) < len(every) else ""
     metric, one = runs[0].metrics.metric, len(runs) == 1
     band = " The band holds the middle 80 % of clients." if one else ""
     table = summary.evaluations(runs[0]) if one else None
     dots = "Training loss of the updates that counted; circles are evaluations."
     return Section(
         "Learning",
-        "What the global model has learnt, against rounds and against the virtual clock.",
+        f"What the global model has learnt, against rounds and against the virtual clock.{others}",
         [
             Plot(
                 f"{metric} by round", plots.score(runs, by_time=False), f"Evaluated on the global model.{band}", table
@@ -170,19 +179,25 @@ def _cost(runs: Sequence[RunView]) -> Section:
 
 
 def _clients(runs: Sequence[RunView]) -> Section:
+    who = [
+        Plot("participation", plots.participation(runs), "Clients that never contributed are at 0."),
+        Plot("inequality of participation", plots.lorenz(runs), "On the diagonal, all contribute equally."),
+    ]
+    trained = _trained(runs)
+    if not trained:
+        return Section("Clients", "Who contributed.", who)
+    return Section(
+        "Clients", "Who contributed, and whom the model serves.", [*who, *_served(trained)], [summary.spread(trained)]
+    )
+
+
+def _served(runs: Sequence[RunView]) -> list[Plot]:
     metric = runs[0].metrics.metric
     tenth = f"Mean {metric} of single clients: solid of all, dotted of the worst tenth."
-    return Section(
-        "Clients",
-        "Who contributed, and whom the model serves.",
-        [
-            Plot("participation", plots.participation(runs), "Clients that never contributed are at 0."),
-            Plot("inequality of participation", plots.lorenz(runs), "On the diagonal, all contribute equally."),
-            Plot(f"{metric} over clients", plots.client_spread(runs), "Cumulative, at the last evaluation."),
-            Plot("the worst-served tenth", plots.worst_tenth(runs), tenth),
-        ],
-        [summary.spread(runs)],
-    )
+    return [
+        Plot(f"{metric} over clients", plots.client_spread(runs), "Cumulative, at the last evaluation."),
+        Plot("the worst-served tenth", plots.worst_tenth(runs), tenth),
+    ]
 
 
 def _timelines(runs: Sequence[RunView]) -> Section:
@@ -210,7 +225,7 @@ def _of(title: str, run: RunView, runs: Sequence[RunView]) -> str:
     return title if len(runs) == 1 else f"{title}: {run.label}"
 
 
-_SECTIONS: tuple[Callable[[Sequence[RunView]], Section], ...] = (
+_SECTIONS: tuple[Callable[[Sequence[RunView]], Section | None], ...] = (
     _learning,
     _rounds,
     _cost,

@@ -17,6 +17,9 @@ from fedscale.units import human_bytes, human_seconds
 TABLE_ROWS: Final = 40
 """Most rows of a table beside a plot."""
 
+_LONGER: Final = {"clients": "clients that contributed"}
+"""What a table calls a card, where no note explains it."""
+
 _SHARES: Final = (0.5, 0.75, 0.9, 0.95, 1.0)
 
 
@@ -60,30 +63,43 @@ def real_seconds(timings: Path) -> float | None:
 
 
 def state(metrics: Metrics) -> str:
-    """Say whether a run is finished, and why it ended."""
+    """Say whether a run is finished, and why it ended; and if it was dry."""
+    dry = "; dry run, nothing was trained or tested" if metrics.dry_run else ""
     if metrics.end is not None:
-        return f"finished: {metrics.end['why']}"
-    return f"unfinished: the log ends at version {metrics.headline['versions']}"
+        return f"finished: {metrics.end['why']}{dry}"
+    return f"unfinished: the log ends at version {metrics.headline['versions']}{dry}"
 
 
 def cards(metrics: Metrics, real: float | None) -> list[Card]:
-    """Return the headline numbers of one run."""
-    head, metric = metrics.headline, metrics.metric
-    baselines = " · ".join(f"{name} {show(metric, value)}" for name, value in head["baselines"].items())
+    """Return the headline numbers of one run; of a dry one, those that do not speak of learning."""
+    head = metrics.headline
     wasted = (
         f"of {human_seconds(head['client_seconds'])} client time; {human_bytes(head['wasted_bytes'])} moved in vain"
     )
     took_part = f"of {head['clients']:,} contributed; {head['clients_selected']:,} were selected"
-    return [
-        Card(f"final {metric}", show(metric, head["final"]), baselines),
+    work = [
         Card("rounds", f"{head['versions']:,}", f"{head['abandoned']:,} abandoned · {head['selected']:,} tasks"),
         Card("virtual time", human_seconds(head["virtual_seconds"]), _real(real)),
-        _almost_there(metrics),
         Card("traffic", human_bytes(head["bytes_down"] + head["bytes_up"]), _ways(head)),
         Card("wasted work", show("accuracy", head["waste_share"]), wasted),
         Card("clients", f"{head['clients_completed']:,}", took_part),
-        Card("fairness (Jain)", _number(head["jain"]), f"worst tenth of clients {show(metric, head['worst10'])}"),
     ]
+    if metrics.dry_run:
+        return [Card("dry run", "no training", "nobody was trained or tested"), *work]
+    fairness = f"worst tenth of clients {show(metrics.metric, head['worst10'])}"
+    return [
+        _final(metrics),
+        *work[:2],
+        _almost_there(metrics),
+        *work[2:],
+        Card("fairness (Jain)", _number(head["jain"]), fairness),
+    ]
+
+
+def _final(metrics: Metrics) -> Card:
+    head, metric = metrics.headline, metrics.metric
+    baselines = " · ".join(f"{name} {show(metric, value)}" for name, value in head["baselines"].items())
+    return Card(f"final {metric}", show(metric, head["final"]), baselines)
 
 
 def _almost_there(metrics: Metrics) -> Card:
@@ -99,12 +115,12 @@ def _almost_there(metrics: Metrics) -> Card:
 
 def comparison(runs: Sequence[RunView], real: Sequence[float | None]) -> TextTable:
     """Return the headline numbers of several runs, one column each."""
-    columns = [[card.value for card in cards(run.metrics, None)] for run in runs]
-    titles = [card.title for card in cards(runs[0].metrics, None)]
-    titles[titles.index("clients")] = "clients that contributed"
-    metric = runs[0].metrics.metric
-    rows = [[title, *values] for title, *values in zip(titles, *columns, strict=True)]
-    rows.insert(1, [f"best {metric}", *(show(metric, run.metrics.headline["best"]) for run in runs)])
+    columns = [{card.title: card.value for card in cards(run.metrics, None)} for run in runs]
+    titles = dict.fromkeys(title for column in sorted(columns, key=len, reverse=True) for title in column)
+    rows = [[_LONGER.get(title, title), *(column.get(title, "–") for column in columns)] for title in titles]
+    if not all(run.metrics.dry_run for run in runs):
+        metric = runs[0].metrics.metric
+        rows.insert(1, [f"best {metric}", *(show(metric, run.metrics.headline["best"]) for run in runs)])
     if any(real):
         rows.append(["real time", *(human_seconds(seconds) if seconds else "–" for seconds in real)])
     rows.append(["state", *("finished" if run.metrics.end else "unfinished" for run in runs)])

@@ -38,7 +38,8 @@ def _scalars(metrics: Metrics) -> Iterator[tuple[str, int, float, float]]:
         for name in sizes:
             sizes[name] += row[name]
         if row["committed"]:
-            values: dict[str, Any] = {"train/loss": row["loss"], "train/lr": row["lr"]}
+            values: dict[str, Any] = {"train/lr": row["lr"]}
+            values |= {} if row["loss"] is None else {"train/loss": row["loss"]}  # a dry run has none
             values |= {f"round/{name}": row[name] for name in ("online", "selected", "completed", "seconds")}
             values |= {f"total/{name}": value for name, value in sizes.items()}
             yield from ((tag, row["version"], row["end"], value) for tag, value in values.items())
