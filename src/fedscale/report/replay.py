@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -45,8 +45,9 @@ class _Attempt:
     number: int
     version: int
     start: Micros
-    remaining: dict[int, int]
-    """Task to client, in task order, of the tasks that have no line yet."""
+    remaining: OrderedDict[int, int]
+    """Task to client, in task order, of the tasks that have no line yet. (To find the first of a plain dictionary from
+    which the first ones were removed takes as long as there were many of them.)"""
     fates: Counter[str] = field(default_factory=Counter)
     last_end: Micros = 0
     weight: float = 0.0
@@ -72,7 +73,7 @@ class Replay:
         self._payload: dict[str, int | None] = {"bytes_down": None, "bytes_up": None}
         self._evaluated: dict[str, int] = {}
         self._ledger = _empty_ledger()
-        self._open = _Attempt(0, 0, 0, {})
+        self._open = _Attempt(0, 0, 0, OrderedDict())
         self._steps: dict[str, Callable[[Record], None]] = {
             "job": self._job,
             "population": self._population,
@@ -166,7 +167,8 @@ class Replay:
             _count({"client": client}, "client")
         self._next_task += len(tasks)
         self._clock = max(self._clock, start)
-        self._open = _Attempt(self._attempts, self._version, start, dict(zip(tasks, clients, strict=False)))
+        remaining = OrderedDict(zip(tasks, clients, strict=False))
+        self._open = _Attempt(self._attempts, self._version, start, remaining)
 
     def _task(self, record: Record) -> None:
         attempt, task = self._open, record["task"]

@@ -1,0 +1,108 @@
+"""What the coordinator costs at ten thousand participants: per event, and per round in which nobody trains."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from fedscale import Job, load_dataset, seeds, simulate
+from fedscale.report.recorder import TaskFacts
+from fedscale.rounds.cost import Cost
+from fedscale.rounds.events import Close, Command, Done, Fold, Folded, Lost, Ready, Start
+from fedscale.rounds.queue import EventQueue
+from fedscale.rounds.sync import SyncPolicy, SyncRounds
+from fedscale.simulation.cohort import Cohort
+from fedscale.simulation.garbage import settled
+from fedscale.simulation.progress import Progress, Silent
+from fedscale.units import MICROS, NEVER
+
+PARTICIPANTS: Final = 10_000
+SELECTED: Final = 13_000
+DATA: Final = {"samples": 5.0, "shape": (4,)}
+
+
+def measure(clients: int = 1_000_000, rounds: int = 5) -> Iterator[tuple[str, float]]:
+    """Yield what was measured and its value: microseconds per event, then seconds of a dry round by availability."""
+    yield "queue and coordinator, microseconds per event", min(microseconds_per_event() for _ in range(rounds))
+    for availability in ("builtin", "off"):
+        name = f"{PARTICIPANTS:,} of {clients:,} clients, availability {availability}"
+        first, later = seconds_per_round(clients, availability, rounds)
+        yield f"start of a dry run and its first round of {name}, seconds", first
+        yield f"dry round of {name}, seconds", later
+
+
+def microseconds_per_event() -> float:
+    """Return the time of one event, in a round with drops: queued, fetched, handled, its commands carried out."""
+    policy = SyncPolicy(PARTICIPANTS, SELECTED / PARTICIPANTS, None, 0.0, 1, NEVER, 1)
+    coordinator = SyncRounds(policy, lambda wanted, now: range(wanted))
+    rng = seeds.rng(1, "benchmark")
+    ends = rng.integers(1, 3600 * MICROS, SELECTED).tolist()
+    lost = (rng.random(SELECTED) < 0.1).tolist()
+    (start,) = coordinator.handle(Ready(0))
+    assert isinstance(start, Start)
+    cost = Cost(0, 0, 0, 0, 0)
+    cohort = Cohort([TaskFacts(task, task, 1, 0, 0, cost, 1) for task in start.tasks])
+    events = [
+        Lost(end, task) if gone else Done(end, task) for task, end, gone in zip(start.tasks, ends, lost, strict=True)
+    ]
+    with settled():
+        begin = time.perf_counter()
+        _play(coordinator, cohort, events)
+        return (time.perf_counter() - begin) / SELECTED * 1e6
+
+
+def _play(coordinator: SyncRounds, cohort: Cohort, events: Sequence[Done | Lost]) -> None:
+    queue = EventQueue()
+    for event in events:
+        queue.push(event)
+    while coordinator.version == 0:
+        next_event = queue.pop()
+        if isinstance(next_event, Done):
+            cohort.arrived(next_event.task, next_event.time)
+        _carry_out(coordinator, cohort, coordinator.handle(next_event))
+
+
+def _carry_out(coordinator: SyncRounds, cohort: Cohort, commands: Sequence[Command]) -> None:
+    for command in commands:
+        match command:
+            case Close(time=when, task=task, fate=fate):
+                cohort.close(task, fate, when)
+            case Fold():
+                _carry_out(coordinator, cohort, coordinator.handle(Folded(command.time, command.attempt, {})))
+
+
+class _Watch(Silent):
+    """Notes when attempts end."""
+
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def attempt(self, progress: Progress) -> None:
+        """Note the time."""
+        self.times.append(time.perf_counter())
+
+    @property
+    def laps(self) -> Sequence[float]:
+        """Seconds between the times noted."""
+        return [end - begin for begin, end in zip(self.times, self.times[1:], strict=False)]
+
+
+def seconds_per_round(clients: int, availability: str, rounds: int) -> tuple[float, float]:
+    """Return the seconds of starting a dry run up to the end of its first round, and the median of the later rounds."""
+    job = Job.parse(
+        {
+            "data": {"name": "synthetic", "clients": clients, **DATA},
+            "rounds": {"participants": PARTICIPANTS, "over_commitment": SELECTED / PARTICIPANTS, "count": rounds + 1},
+            "availability": availability,
+            "dry_run": True,
+        }
+    )
+    load_dataset("synthetic", clients=clients, **DATA)  # made once, and not part of what is measured
+    watch = _Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(job, Path(folder) / "run", observer=watch)
+    return watch.laps[0], statistics.median(watch.laps[1:])
