@@ -4,6 +4,7 @@
 
     FedScaleError
     ├── JobError             a job names something unknown or holds an impossible value
+    ├── EngineError          a model cannot be trained by the engine that was asked for
     ├── MissingExtraError    an optional library is needed and not installed
     ├── DataError            a dataset or a file of one cannot be read
     ├── TraceError           a device or availability table cannot be read
@@ -30,6 +31,10 @@ class FedScaleError(Exception):
 
 class JobError(FedScaleError):
     """A job names something unknown or holds an impossible value."""
+
+
+class EngineError(FedScaleError):
+    """A model cannot be trained by the engine that was asked for."""
 
 
 class MissingExtraError(FedScaleError):

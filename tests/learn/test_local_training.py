@@ -10,6 +10,7 @@ from torch import nn
 from fedscale import seeds
 from fedscale.errors import JobError
 from fedscale.learn import plain
+from fedscale.learn.conf import TrainConf
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import FedProx, Plain
 from fedscale.learn.samples import epoch_rows, processed, step_rows
@@ -34,13 +35,13 @@ class Constant(nn.Module):
 def steps_on_quadratic(start, target, count, **options):
     model = Model(Constant(start), Quadratic())
     batch = (torch.zeros(4), torch.full((4,), target))
-    values = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0} | options
-    objective = values.pop("objective", Plain())
+    objective = options.pop("objective", Plain())
+    conf = TrainConf(task=0, client=0, version=0, seed=0, lr=0.1, batch_size=4, steps=count, epochs=None, **options)
     losses = []
     trace = []
     for steps in range(1, count + 1):
         model.load(torch.tensor([start]))
-        losses.append(plain.train(model, [batch] * steps, objective, **values))
+        losses.append(plain.train(model, [batch] * steps, objective, conf))
         trace.append(model.vector.item())
     return trace, losses
 

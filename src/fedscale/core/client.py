@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
-from fedscale.learn import plain
 from fedscale.learn.conf import TestConf, TrainConf
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import Objective, Plain
@@ -40,26 +37,12 @@ class Client:
 
     def train(self, client_data: ClientSamples, model: Model, conf: TrainConf) -> TrainResult:
         """Train ``model`` (loaded with the global version) on the client's samples and return the change."""
-        loss = plain.train(
-            model,
-            client_data.minibatches(conf),
-            self.objective,
-            lr=conf.lr,
-            momentum=conf.momentum,
-            weight_decay=conf.weight_decay,
-        )
+        loss = model.fit(client_data.minibatches(conf), self.objective, conf)
         return TrainResult(delta=model.vector - model.origin, samples=len(client_data), loss=loss)
 
     def test(self, client_data: ClientSamples, model: Model, conf: TestConf) -> TestResult:
         """Test ``model`` on all of the client's samples."""
-        model.module.eval()
-        count, sums = 0, dict[str, float]()
-        with torch.no_grad():
-            for inputs, targets in client_data.in_order(conf.batch_size):
-                predictions, parts = model.task.sums(model.module(inputs), targets)
-                count += predictions
-                sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
-        return TestResult(count, sums)
+        return TestResult(*model.measure(client_data.in_order(conf.batch_size)))
 
     def serialize_results(self, result: TrainResult) -> bytes:
         """Return what is sent to the server; its length is what the network charges."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fedscale.data.card import Card
 
 
-def build_model(card: Card, chosen: Component | None, seed: int) -> Model:
+def build_model(card: Card, chosen: Component | None, seed: int, device: str = "cpu") -> Model:
     """Build the chosen model (by default the card's own) for a dataset, its initial weights drawn from the job's seed.
 
     Torch's own generator is left as it was.
@@ -27,4 +27,4 @@ def build_model(card: Card, chosen: Component | None, seed: int) -> Model:
         module = MODELS.build(
             component.name, component.options, sample_shape=card.sample_shape, classes=card.classes, card=card
         )
-    return Model(module, TASKS.build(card.task, card=card))
+    return Model(module.to(device), TASKS.build(card.task, card=card))

@@ -1,32 +1,72 @@
 """A model as one flat vector: reset is one copy, an update one subtraction.
 
-The vector holds the trainable parameters first and the floating-point buffers (BatchNorm statistics) after them. The
-module's own tensors are views into it. Frozen parameters and integer buffers (counters) are not part of it.
+`Learner` is all that the rest of FedScale knows of a model; `Model` is the one for torch. Another library takes part by
+a class with the same members (`fedscale.learn.jax_model` is one).
+
+The vector of a torch model holds the trainable parameters first and the floating-point buffers (BatchNorm statistics)
+after them. The module's own tensors are views into it. Frozen parameters and integer buffers (counters) are not part of
+it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fedscale.errors import JobError
+from fedscale.learn import plain
+from fedscale.learn.conf import TrainConf
+from fedscale.learn.objectives import Objective
 from fedscale.learn.tasks import Task
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class Learner(Protocol):
+    """A model of any library: flat parameters, local training, predictions.
+
+    Attributes:
+        task: what it is trained for; it makes the batches.
+        vector: its state, one float32 vector.
+        origin: the vector that was loaded.
+        parameters: how many of the vector's first elements are trainable.
+    """
+
+    task: Task
+    vector: Tensor
+    origin: Tensor
+    parameters: int
+
+    def load(self, vector: Tensor) -> None:
+        """Become the model with this vector, the ``origin`` from now on."""
+        ...
+
+    def fit(self, batches: Batches, objective: Objective, conf: TrainConf) -> float:
+        """Take one step of SGD per batch; return the mean loss per sample."""
+        ...
+
+    def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
+        """Test on ``batches``: how many predictions, and sums over them; see `Task.sums`."""
+        ...
 
 
 class Model:
     """A module, its task, and its state as one float32 ``vector`` of ``parameters`` + buffer elements."""
 
-    def __init__(self, module: nn.Module, task: Task) -> None:
+    def __init__(self, module: nn.Module, task: Task, dtype: torch.dtype = torch.float32) -> None:
         self.module = module
         self.task = task
         self.trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
         buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
         self._counters = [(buffer, buffer.clone()) for buffer in module.buffers() if not buffer.is_floating_point()]
         parts: list[Tensor] = [*self.trainable, *buffers]
-        if not self.trainable or any(part.dtype != torch.float32 for part in parts):
-            raise JobError("a model needs trainable parameters, and all of its parameters in float32")
+        if not self.trainable or any(part.dtype != dtype for part in parts):
+            name = str(dtype).removeprefix("torch.")
+            raise JobError(f"a model needs trainable parameters, and all of its parameters in {name}")
         self.parameters = sum(parameter.numel() for parameter in self.trainable)
         self.vector = torch.cat([part.detach().reshape(-1) for part in parts])
         self.origin = self.vector.clone()
@@ -42,6 +82,19 @@ class Model:
         for counter, initial in self._counters:
             counter.copy_(initial)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors live."""
+        return self.vector.device
+
+    def placed(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a batch where the model is, and of its precision."""
+        precision = self.vector.dtype if inputs.is_floating_point() else None
+        return inputs.to(self.device, precision, non_blocking=True), targets.to(self.device, non_blocking=True)
+
+    def _placed(self, batches: Batches) -> Batches:
+        return (self.placed(*batch) for batch in batches)
+
     def views(self, vector: Tensor) -> list[Tensor]:
         """Return ``vector``'s parts in the shapes of the trainable parameters."""
         parts = torch.split(vector[: self.parameters], [parameter.numel() for parameter in self.trainable])
@@ -50,6 +103,21 @@ class Model:
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the task's mean loss on a batch, differentiable."""
         return self.task.loss(self.module(inputs), targets)
+
+    def fit(self, batches: Batches, objective: Objective, conf: TrainConf) -> float:
+        """Train by the plain engine; see `fedscale.learn.plain`."""
+        return plain.train(self, self._placed(batches), objective, conf)
+
+    def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
+        """Test on ``batches``; see `Learner.measure`."""
+        self.module.eval()
+        count, sums = 0, dict[str, float]()
+        with torch.no_grad():
+            for inputs, targets in self._placed(batches):
+                predictions, parts = self.task.sums(self.module(inputs), targets)
+                count += predictions
+                sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        return count, sums
 
     def named_tensors(self, vector: Tensor) -> dict[str, Tensor]:
         """Return the whole state under the module's own names, with ``vector`` in place."""

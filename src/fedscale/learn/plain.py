@@ -7,23 +7,19 @@ small model.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from fedscale.learn.model import Model
+from fedscale.learn.conf import TrainConf
 from fedscale.learn.objectives import Objective
 
+if TYPE_CHECKING:
+    from fedscale.learn.model import Model
 
-def train(
-    model: Model,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    objective: Objective,
-    *,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-) -> float:
+
+def train(model: Model, batches: Iterable[tuple[Tensor, Tensor]], objective: Objective, conf: TrainConf) -> float:
     """Take one step of SGD per batch, changing ``model`` in place; return the mean loss per sample.
 
     g = ∇loss + weight_decay·w, adjusted by the objective; v = momentum·v + g; w = w − lr·v.
@@ -32,9 +28,7 @@ def train(
         model: the model, freshly loaded with the global vector.
         batches: inputs and targets of each step.
         objective: see `fedscale.learn.objectives`.
-        lr: learning rate.
-        momentum: of the velocity v, which begins at zero on every client.
-        weight_decay: L2 regularisation.
+        conf: has lr, momentum (of the velocity v, which begins at zero on every client) and weight_decay.
     """
     model.module.train()
     weights = [parameter.data for parameter in model.trainable]
@@ -46,22 +40,34 @@ def train(
         gradients = list(torch.autograd.grad(loss, model.trainable, allow_unused=True, materialize_grads=True))
         losses.append(loss.detach())
         sizes.append(len(targets))
-        if weight_decay:
-            gradients = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
-        gradients = objective.adjust(gradients, weights, start)
-        if momentum:
-            velocity = _accelerate(velocity, gradients, momentum)
-            gradients = velocity
-        torch._foreach_add_(weights, gradients, alpha=-lr)
+        step(weights, start, gradients, velocity, objective, conf)
     return _mean_loss(losses, sizes)
 
 
-def _accelerate(velocity: list[Tensor], gradients: list[Tensor], momentum: float) -> list[Tensor]:
-    if not velocity:
-        return [gradient.clone() for gradient in gradients]
-    torch._foreach_mul_(velocity, momentum)
-    torch._foreach_add_(velocity, gradients)
-    return velocity
+def step(
+    weights: list[Tensor],
+    start: list[Tensor],
+    gradients: list[Tensor],
+    velocity: list[Tensor],
+    objective: Objective,
+    conf: TrainConf,
+) -> None:
+    """Change ``weights`` (and ``velocity``, empty before the first step) in place, given the loss's ``gradients``."""
+    if conf.weight_decay:
+        gradients = list(torch._foreach_add(gradients, weights, alpha=conf.weight_decay))
+    gradients = objective.adjust(gradients, weights, start)
+    if conf.momentum:
+        _accelerate(velocity, gradients, conf.momentum)
+        gradients = velocity
+    torch._foreach_add_(weights, gradients, alpha=-conf.lr)
+
+
+def _accelerate(velocity: list[Tensor], gradients: list[Tensor], momentum: float) -> None:
+    if velocity:
+        torch._foreach_mul_(velocity, momentum)
+        torch._foreach_add_(velocity, gradients)
+    else:
+        velocity += [gradient.clone() for gradient in gradients]
 
 
 def _mean_loss(losses: list[Tensor], sizes: list[int]) -> float:

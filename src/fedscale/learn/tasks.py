@@ -6,7 +6,8 @@ how clients were grouped: accuracy = Σ correct / Σ count.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +16,46 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedscale.data.card import Card
-from fedscale.data.federated import ClientData
 from fedscale.tables import Table
 
-Rows = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column that a task reads.
+
+    Attributes:
+        name: of the column.
+        pad: what fills up rows of different length, and batches of different size where several are put together.
+        dtype: that it is read as; its own if ``None``.
+    """
+
+    name: str
+    pad: int = 0
+    dtype: type[np.generic] | None = None
 
 
 class Task(Protocol):
-    """What a model is trained and tested for."""
+    """What a model is trained and tested for.
 
-    def batch(self, data: ClientData, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of the given rows of a client."""
+    Attributes:
+        fields: the columns that it reads. A row that holds nothing but their ``pad`` does not count in `loss`: that is
+            how batches of several clients can be of one size.
+    """
+
+    fields: tuple[Field, ...]
+
+    def tensors(self, *columns: Array) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, given the values of the `fields`; any number of dimensions may come first."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss, a scalar."""
+        ...
+
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
+        """Return the mean loss of each of ``groups`` parts of equal length, one after another: shape (groups,)."""
         ...
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
@@ -43,22 +69,29 @@ class Classification:
     Columns: ``x`` (n, *sample_shape) numbers, multiplied by the card's ``x_scale``; ``y`` (n,) class numbers.
     """
 
+    NOBODY: Final = -100
+    """The target of a row that does not count; torch's own convention."""
+
+    fields: tuple[Field, ...] = (Field("x"), Field("y", NOBODY, np.int64))
+
     def __init__(self, card: Card) -> None:
         self._scale = card.x_scale
 
-    def batch(self, data: ClientData, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return float32 inputs (n, *sample_shape) and int64 targets (n,)."""
-        x, y = data.columns["x"], data.columns["y"]
-        assert isinstance(x, np.ndarray)
-        assert isinstance(y, np.ndarray)
-        inputs = torch.from_numpy(x[rows]).to(torch.float32)
+    def tensors(self, *columns: Array) -> tuple[Tensor, Tensor]:
+        """Return float32 inputs (..., n, *sample_shape) and int64 targets (..., n)."""
+        x, y = columns
+        inputs = torch.from_numpy(x).to(torch.float32)
         if self._scale != 1:
             inputs.mul_(self._scale)
-        return inputs, torch.from_numpy(y[rows].astype(np.int64, copy=False))
+        return inputs, torch.from_numpy(y)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of (n, classes) logits."""
-        return functional.cross_entropy(outputs, targets)
+        return functional.cross_entropy(outputs, targets, ignore_index=self.NOBODY)
+
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
+        """Return the mean cross-entropy of each group."""
+        return _group_losses(outputs, targets, groups, self.NOBODY)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
         """Count correct predictions and add up the loss."""
@@ -74,17 +107,21 @@ class NextToken:
     """
 
     PAD: Final = 0
+    fields: tuple[Field, ...] = (Field("tokens", PAD, np.int64),)
 
-    def batch(self, data: ClientData, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return int64 inputs (n, length) and the tokens that follow them (n, length), padded with 0."""
-        ragged = data.columns["tokens"]
-        assert not isinstance(ragged, np.ndarray)
-        tokens = torch.from_numpy(ragged.padded(rows, self.PAD).astype(np.int64, copy=False))
-        return tokens[:, :-1], tokens[:, 1:]
+    def tensors(self, *columns: Array) -> tuple[Tensor, Tensor]:
+        """Return int64 inputs (..., n, length) and the tokens that follow them, of the same shape."""
+        (values,) = columns
+        tokens = torch.from_numpy(values)
+        return tokens[..., :-1], tokens[..., 1:]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of (n, length, classes) logits over positions that are not padding."""
         return functional.cross_entropy(outputs.flatten(0, 1), targets.reshape(-1), ignore_index=self.PAD)
+
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
+        """Return the mean cross-entropy of each group, padding left out."""
+        return _group_losses(outputs.flatten(0, 1), targets.reshape(-1), groups, self.PAD)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
         """Count correct next tokens and add up the loss, padding left out."""
@@ -93,6 +130,11 @@ class NextToken:
         real = wanted != self.PAD
         correct = int((flat.argmax(dim=1).eq(wanted) & real).sum())
         return int(real.sum()), {"correct": correct, "loss": loss}
+
+
+def _group_losses(outputs: Tensor, targets: Tensor, groups: int, nobody: int) -> Tensor:
+    losses = functional.cross_entropy(outputs, targets, ignore_index=nobody, reduction="none").view(groups, -1)
+    return losses.sum(1) / (targets != nobody).view(groups, -1).sum(1)
 
 
 TASKS: Final[Table[Task]] = Table("task", {"classification": Classification, "next_token": NextToken})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,9 +47,14 @@ def refusal(result: Any, length: int) -> str | None:
     if not isinstance(delta, Tensor) or delta.dtype != torch.float32 or delta.shape != (length,):
         shape = tuple(delta.shape) if isinstance(delta, Tensor) else type(delta).__name__
         return f"the update has shape {shape} and not ({length},) in float32"
-    if not math.isfinite(float(torch.linalg.vector_norm(delta))):
+    return refusal_of_numbers(float(torch.linalg.vector_norm(delta)), result.loss)
+
+
+def refusal_of_numbers(norm: float, loss: float) -> str | None:
+    """Say why an update of this norm and training loss cannot be admitted, or return ``None``; see `refusal`."""
+    if not math.isfinite(norm):
         return "the update is not finite"
-    if not math.isfinite(result.loss):
+    if not math.isfinite(loss):
         return "the training loss is not finite"
     return None
 
@@ -57,8 +62,8 @@ def refusal(result: Any, length: int) -> str | None:
 class WeightedSum:
     """Σ weight × delta in float32, added in a fixed order so that the bytes are the same for any number of workers."""
 
-    def __init__(self, length: int) -> None:
-        self.total = torch.zeros(length)
+    def __init__(self, length: int, device: torch.device | None = None) -> None:
+        self.total = torch.zeros(length, device=device)
         self.weight = 0.0
 
     def add(self, delta: Tensor, weight: float) -> None:
@@ -66,11 +71,27 @@ class WeightedSum:
         self.total.add_(delta, alpha=weight)
         self.weight += weight
 
+    def add_stacks(self, parts: Sequence[Tensor], weights: Sequence[float]) -> None:
+        """Add several updates at once, given as one stack (updates, *shape) for each part of the vector."""
+        factors = torch.tensor(weights, dtype=self.total.dtype, device=self.total.device)
+        begin = 0
+        for part in parts:
+            rows = part.flatten(1)
+            self.total[begin : begin + rows.shape[1]].addmv_(rows.t(), factors)
+            begin += rows.shape[1]
+        self.weight += sum(weights)
+
     def merge(self, total: Tensor, weight: float) -> None:
         """Add the sum of a block of updates."""
         self.total.add_(total)
         self.weight += weight
 
-    def mean(self) -> Tensor:
-        """Return Σ weight × delta / Σ weight."""
-        return self.total / self.weight
+    def on_cpu(self) -> WeightedSum:
+        """Bring the sum to the CPU's memory, if it is not there."""
+        self.total = self.total.cpu()
+        return self
+
+    def clear(self) -> None:
+        """Begin again at zero."""
+        self.total.zero_()
+        self.weight = 0.0

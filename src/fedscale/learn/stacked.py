@@ -1,0 +1,122 @@
+"""Layers for several clients at once, each client with its own weights.
+
+A batch holds the clients' samples one client after another; whatever has no parameters treats samples alike, and the
+layers here give each part of the batch the weights of its client. The gradient of a linear layer's weight need not be
+written down where the step is plain SGD: it is added to the weight by the matrix product that makes it (``baddbmm_``).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass
+class Stacks:
+    """The parameters that the layers use, and how.
+
+    Attributes:
+        anchor: a scalar that linear layers pretend to depend on, so that their backward pass is run.
+        weights: one stack (clients, *shape) per parameter, by name.
+        lr: learning rate of the step that linear layers take in the backward pass, or ``None`` if gradients are wanted.
+        calls: how often each linear layer was used.
+    """
+
+    anchor: Tensor
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    lr: float | None = None
+    calls: dict[str, int] = field(default_factory=dict)
+
+
+class _Product(torch.autograd.Function):
+    """x (clients, rows, in) · w (clients, out, in)ᵀ + b (clients, out), with the step in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, anchor: Tensor, lr: float | None) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.w, ctx.b, ctx.lr = w, b, lr
+        transposed = w.transpose(1, 2)
+        return torch.bmm(x, transposed) if b is None else torch.baddbmm(b[:, None], x, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        w, b, lr = ctx.w, ctx.b, ctx.lr
+        to_x = torch.bmm(gradient, w) if ctx.needs_input_grad[0] else None
+        transposed = gradient.transpose(1, 2)
+        if lr is None:
+            return to_x, torch.bmm(transposed, x), None if b is None else gradient.sum(1), None, None
+        w.baddbmm_(transposed, x, alpha=-lr)
+        if b is not None:
+            b.add_(gradient.sum(1), alpha=-lr)
+        return to_x, None, None, w.new_zeros(()), None
+
+
+def _linear(layer: nn.Linear, name: str, stacks: Stacks, x: Tensor) -> Tensor:
+    stacks.calls[name] = stacks.calls.get(name, 0) + 1
+    w, b = stacks.weights[f"{name}weight"], stacks.weights.get(f"{name}bias")
+    rows = x.reshape(len(w), -1, x.shape[-1])
+    product: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.lr)  # type: ignore[no-untyped-call]
+    return product.view(*x.shape[:-1], -1)
+
+
+def _embedding(layer: nn.Embedding, name: str, stacks: Stacks, x: Tensor) -> Tensor:
+    table = stacks.weights[f"{name}weight"]
+    first_rows = torch.arange(0, table.shape[0] * table.shape[1], table.shape[1], device=x.device)
+    places = x.reshape(len(table), -1) + first_rows[:, None]
+    return functional.embedding(places, table.flatten(0, 1)).view(*x.shape, -1)
+
+
+def _layer_norm(layer: nn.LayerNorm, name: str, stacks: Stacks, x: Tensor) -> Tensor:
+    normal = functional.layer_norm(x, layer.normalized_shape, None, None, layer.eps)
+    if not layer.elementwise_affine:
+        return normal
+    w, b = stacks.weights[f"{name}weight"][:, None], stacks.weights.get(f"{name}bias")
+    scaled = normal.reshape(len(w), -1, *layer.normalized_shape) * w
+    return (scaled if b is None else scaled + b[:, None]).view(x.shape)
+
+
+_STACKED: Final[dict[type[nn.Module], Callable[[Any, str, Stacks, Tensor], Tensor]]] = {
+    nn.Linear: _linear,
+    nn.Embedding: _embedding,
+    nn.LayerNorm: _layer_norm,
+}
+
+
+def stacked(module: nn.Module, stacks: Stacks) -> tuple[nn.Module, set[str], set[str]]:
+    """Return a copy of ``module`` whose layers use ``stacks`` where this file knows how.
+
+    Returns:
+        the copy, the names of the parameters that are taken from the stacks, and those of linear layers among them.
+    """
+    copied = copy.deepcopy(module)
+    known, linear = set[str](), set[str]()
+    for path, layer in copied.named_modules():
+        forward = _STACKED.get(type(layer))
+        if forward is None or not _is_usual(layer):
+            continue
+        prefix = f"{path}." if path else ""
+        layer.forward = _bound(forward, layer, prefix, stacks)
+        names = {prefix + name for name, _ in layer.named_parameters()}
+        known |= names
+        linear |= names if forward is _linear else set()
+    return copied, known, linear
+
+
+def _is_usual(layer: nn.Module) -> bool:
+    """Say whether a layer is trained as a whole, and has no habits that the functions above do not know."""
+    if isinstance(layer, nn.Embedding) and (
+        layer.padding_idx is not None or layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse
+    ):
+        return False
+    return all(parameter.requires_grad for parameter in layer.parameters())
+
+
+def _bound(forward: Callable[..., Tensor], layer: nn.Module, name: str, stacks: Stacks) -> Callable[[Tensor], Tensor]:
+    return lambda x: forward(layer, name, stacks, x)
