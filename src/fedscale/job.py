@@ -244,6 +244,10 @@ class Job(Section):
     availability: AvailabilityConf = AvailabilityConf()
     cost: CostConf = CostConf()
     evaluate: EvaluateConf = EvaluateConf()
+    engine: Literal["auto", "plain", "vectorised"] = "auto"
+    """One client after another, or blocks of clients at once where the model allows it; the log says which, and why."""
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    """Where models are trained and tested."""
     dry_run: bool = False
     """Select, price and log as ever, but train and test nothing: the model stays as it is."""
     checkpoint_every: Positive = 5

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fedscale.data.catalogue import load_dataset
-from fedscale.execute.spec import RunnerSpec
+from fedscale.execute.inprocess import InProcess
+from fedscale.execute.plan import Planner
+from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.execute.threads import one_thread
 from fedscale.job import Component
 from fedscale.learn.build import build_model
@@ -89,6 +91,21 @@ def make_spec(dataset):
             "test_held_out": False,
         } | changes
         return RunnerSpec(**values)
+
+    return make
+
+
+@pytest.fixture
+def planner(dataset):
+    return Planner(dataset.counts, 4)
+
+
+@pytest.fixture
+def here(make_spec, planner):
+    """An executor in this process, of a spec or the usual one."""
+
+    def make(spec=None, program=None):
+        return InProcess(build_runner(spec or make_spec(), program), planner)
 
     return make
 

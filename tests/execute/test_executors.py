@@ -17,19 +17,18 @@ import torch
 from fedscale.core.plugins import load_plugins
 from fedscale.errors import WorkerError, WriteError
 from fedscale.execute import memory
-from fedscale.execute.inprocess import InProcess
 from fedscale.execute.pool import Pool
-from fedscale.execute.spec import build_runner, class_reference
+from fedscale.execute.spec import class_reference
 from fedscale.job import Component
 from fedscale.outcomes import Fate
 
 
 @pytest.fixture
-def pool(make_spec, vector):
+def pool(make_spec, vector, planner):
     pools = []
 
     def make(spec=None, workers=2):
-        pools.append(Pool(spec or make_spec(), workers, len(vector)))
+        pools.append(Pool(spec or make_spec(), workers, len(vector), planner))
         return pools[-1]
 
     yield make
@@ -37,7 +36,7 @@ def pool(make_spec, vector):
         made.close()
 
 
-def test_a_round_of_a_linear_model_equals_numpy(dataset, make_spec):
+def test_a_round_of_a_linear_model_equals_numpy(dataset, make_spec, here):
     """Ten lines of numpy: softmax regression, two full-batch steps per client, mean weighted by samples."""
     from fedscale.learn.build import build_model
     from fedscale.learn.conf import TrainConf
@@ -46,7 +45,7 @@ def test_a_round_of_a_linear_model_equals_numpy(dataset, make_spec):
     vector = build_model(dataset.card, spec.model, 3).vector.clone()
     clients = [0, 2, 5, 8]
     confs = [TrainConf(i, c, 0, 3, lr=0.1, batch_size=100, steps=2, epochs=None) for i, c in enumerate(clients)]
-    trained = InProcess(build_runner(spec)).train(vector, confs)
+    trained = here(spec).train(vector, confs)
 
     start = vector.numpy().astype(np.float64)
     total, samples = np.zeros_like(start), 0
@@ -64,40 +63,40 @@ def test_a_round_of_a_linear_model_equals_numpy(dataset, make_spec):
     np.testing.assert_allclose((trained.total / trained.weight).numpy(), total / samples, atol=1e-6)
 
 
-def test_uniform_weights_count_every_client_alike(make_spec, vector, tasks):
+def test_uniform_weights_count_every_client_alike(make_spec, vector, tasks, here):
     spec = make_spec(weighting="uniform")
-    trained = InProcess(build_runner(spec)).train(vector, tasks)
+    trained = here(spec).train(vector, tasks)
     assert trained.weight == len(tasks)
-    alone = [InProcess(build_runner(spec)).train(vector, [task]).total for task in tasks]
+    alone = [here(spec).train(vector, [task]).total for task in tasks]
     torch.testing.assert_close(trained.total / trained.weight, torch.stack(alone).mean(0))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_worker_processes_give_the_same_bytes(make_spec, vector, tasks, pool, workers):
-    here = InProcess(build_runner(make_spec()))
+def test_worker_processes_give_the_same_bytes(make_spec, vector, tasks, pool, workers, here):
+    local = here()
     there = pool(workers=workers)
     for _ in range(2):
-        expected, found = here.train(vector, tasks), there.train(vector, tasks)
+        expected, found = local.train(vector, tasks), there.train(vector, tasks)
         assert torch.equal(expected.total, found.total)
         assert (expected.weight, expected.reports) == (found.weight, found.reports)
         vector = vector + expected.total / expected.weight
     clients = np.arange(20)
-    assert here.test(vector, clients, 2) == there.test(vector, clients, 2)
-    assert here.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
+    assert local.test(vector, clients, 2)() == there.test(vector, clients, 2)()
+    assert local.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
 
 
-def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks):
-    whole = InProcess(build_runner(make_spec()))
-    parted = InProcess(build_runner(make_spec(within_client=0.2, test_held_out=True)))
-    sums = parted.test(vector, np.arange(20), 0)
+def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks, here):
+    whole = here()
+    parted = here(make_spec(within_client=0.2, test_held_out=True))
+    sums = parted.test(vector, np.arange(20), 0)()
     trained = parted.train(vector, tasks)
     by_client = {task.client: report.weight for task, report in zip(tasks, trained.reports, strict=True)}
-    for one, other in zip(sums, whole.test(vector, np.arange(20), 0), strict=True):
+    for one, other in zip(sums, whole.test(vector, np.arange(20), 0)(), strict=True):
         assert one.count + by_client[one.client] == other.count
 
 
-def test_a_killed_worker_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool, trouble, marks):
-    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+def test_a_killed_worker_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool, trouble, marks, here):
+    expected = here().train(vector, tasks)
     for client in (5, 0, 13):
         (marks / f"{client}-kill-once").touch()
     spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
@@ -107,8 +106,8 @@ def test_a_killed_worker_costs_a_retry_and_nothing_else(make_spec, vector, tasks
     assert expected.reports == found.reports
 
 
-def test_a_worker_killed_from_outside_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool):
-    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+def test_a_worker_killed_from_outside_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool, here):
+    expected = here().train(vector, tasks)
     there = pool()
     there.train(vector, tasks)
     killer = threading.Thread(target=lambda: (time.sleep(0.01), os.kill(there.processes[0], signal.SIGKILL)))
@@ -129,9 +128,9 @@ def test_a_task_that_always_kills_its_worker_fails_alone(make_spec, vector, task
     assert found.weight == sum(report.weight for report in found.reports)
 
 
-def test_a_hung_worker_is_replaced(make_spec, vector, tasks, pool, trouble, marks, monkeypatch):
+def test_a_hung_worker_is_replaced(make_spec, vector, tasks, pool, trouble, marks, monkeypatch, here):
     monkeypatch.setattr("fedscale.limits.TASK_SECONDS", 1.0)
-    expected = InProcess(build_runner(make_spec())).train(vector, tasks)
+    expected = here().train(vector, tasks)
     (marks / "5-hang-once").touch()
     spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
     assert torch.equal(expected.total, pool(spec).train(vector, tasks).total)
@@ -139,13 +138,13 @@ def test_a_hung_worker_is_replaced(make_spec, vector, tasks, pool, trouble, mark
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
-    make_spec, vector, tasks, pool, trouble, marks, workers
+    make_spec, vector, tasks, pool, trouble, marks, workers, here
 ):
     for name in ("5-raise", "0-nan", "13-shape"):
         (marks / name).touch()
     program = load_plugins([trouble]).client
     spec = make_spec(plugins=[trouble], client=class_reference(program))
-    executor = pool(spec) if workers > 1 else InProcess(build_runner(spec, program))
+    executor = pool(spec) if workers > 1 else here(spec, program)
     found = executor.train(vector, tasks)
     fates = {task.client: (report.fate, report.why) for task, report in zip(tasks, found.reports, strict=True)}
     assert fates[5] == (Fate.FAILED, "ValueError: no luck with <object object at 0x…>")
@@ -154,7 +153,7 @@ def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
     assert f"not ({len(vector)},)" in fates[13][1]
     assert sum(fate is None for fate, _ in fates.values()) == 17
     sound = [task for task in tasks if task.client not in (5, 0, 13)]
-    expected = InProcess(build_runner(make_spec())).train(vector, sound)
+    expected = here().train(vector, sound)
     torch.testing.assert_close(found.total, expected.total)
     assert found.weight == expected.weight
 
@@ -181,10 +180,10 @@ def test_workers_that_keep_ending_between_tasks_are_an_error_and_not_a_loop(
         pool(make_spec(plugins=[plugin])).train(vector, tasks)
 
 
-def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, tmp_path, monkeypatch):
+def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, planner, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(memory.MEMORY.iterdir()) if memory.MEMORY.is_dir() else set()
-    made = Pool(make_spec(), 2, len(vector))
+    made = Pool(make_spec(), 2, len(vector), planner)
     made.train(vector, tasks)
     assert list(tmp_path.iterdir()) == []
     assert not memory.MEMORY.is_dir() or set(memory.MEMORY.iterdir()) <= before
@@ -201,7 +200,7 @@ def test_an_error_in_a_test_hook_comes_with_its_traceback(make_spec, vector, poo
     )
     spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
     with pytest.raises(WorkerError, match=r"careless\.py\", line 4, in test(?s:.)*ZeroDivisionError"):
-        pool(spec, workers=1).test(vector, np.arange(3), 0)
+        pool(spec, workers=1).test(vector, np.arange(3), 0)()
 
 
 def test_without_room_for_shared_memory_the_place_is_named(monkeypatch):
@@ -243,9 +242,11 @@ def test_a_worker_ends_with_the_process_of_its_pool_even_in_a_task_without_end(m
     plugin.write_text(ENDLESS.format(sign=str(sign)))
     spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
     code = (
-        "import torch; from fedscale.execute.pool import Pool; from fedscale.execute.spec import RunnerSpec;"
+        "import numpy as np, torch; from fedscale.execute.plan import Planner;"
+        "from fedscale.execute.pool import Pool; from fedscale.execute.spec import RunnerSpec;"
         "from fedscale.learn.conf import TrainConf;"
-        f"pool = Pool(RunnerSpec.model_validate_json({spec.model_dump_json()!r}), 2, {len(vector)});"
+        f"spec = RunnerSpec.model_validate_json({spec.model_dump_json()!r});"
+        f"pool = Pool(spec, 2, {len(vector)}, Planner(np.ones(20, int), 4));"
         "print(*pool.processes, flush=True);"
         f"print(pool.train(torch.zeros({len(vector)}), [{tasks[0]!r}]))"
     )

@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from fedscale.core.client import Client, TestResult, TrainResult
-from fedscale.execute.inprocess import InProcess
 from fedscale.execute.messages import read_report
-from fedscale.execute.spec import build_runner
 from fedscale.outcomes import Fate
 
 
@@ -30,11 +28,11 @@ def changed(**values):
 
 
 @pytest.fixture
-def train(make_spec, vector, tasks):
+def train(here, vector, tasks):
     """Train three tasks with a changed result; return the reports and the folded sum."""
 
     def run(change, base=Returning):
-        return InProcess(build_runner(make_spec(), lambda objective: base(change))).train(vector, tasks[:3])
+        return here(program=lambda objective: base(change)).train(vector, tasks[:3])
 
     return run
 
@@ -93,8 +91,8 @@ class Large(Compressing):
     ("payload", "why"),
     [(lambda result: None, "'NoneType'"), (lambda result: "text", "'str'"), (lambda result: 1 / 0, "division")],
 )
-def test_a_result_that_cannot_be_sent_fails_when_priced_and_when_folded(make_spec, vector, tasks, payload, why):
-    executor = InProcess(build_runner(make_spec(), lambda objective: Large(payload)))
+def test_a_result_that_cannot_be_sent_fails_when_priced_and_when_folded(here, vector, tasks, payload, why):
+    executor = here(program=lambda objective: Large(payload))
     assert executor.upload_sizes(vector, tasks[:3]) == [0, 0, 0]
     reports = executor.train(vector, tasks[:3]).reports
     assert [report.fate for report in reports] == [Fate.FAILED] * 3
@@ -102,8 +100,8 @@ def test_a_result_that_cannot_be_sent_fails_when_priced_and_when_folded(make_spe
 
 
 @pytest.mark.parametrize("payload", [b"12345", bytearray(5), memoryview(b"12345"), np.zeros(5, np.uint8)])
-def test_uploads_are_measured_in_bytes(make_spec, vector, tasks, payload):
-    executor = InProcess(build_runner(make_spec(), lambda objective: Large(lambda result: payload)))
+def test_uploads_are_measured_in_bytes(here, vector, tasks, payload):
+    executor = here(program=lambda objective: Large(lambda result: payload))
     assert executor.upload_sizes(vector, tasks[:3]) == [5, 5, 5]
 
 
@@ -120,7 +118,7 @@ class Counting(Client):
         return TestResult(np.int64(3), {"correct": torch.tensor(2), "loss": np.float32(0.5)})
 
 
-def test_sums_of_array_libraries_become_plain_numbers(make_spec, vector):
-    (sums,) = InProcess(build_runner(make_spec(), lambda objective: Counting())).test(vector, np.array([4]), 0)
+def test_sums_of_array_libraries_become_plain_numbers(here, vector):
+    (sums,) = here(program=lambda objective: Counting()).test(vector, np.array([4]), 0)()
     assert (sums.count, sums.sums) == (3, {"correct": 2, "loss": 0.5})
     assert [type(value) for value in (sums.count, *sums.sums.values())] == [int, int, float]

@@ -74,10 +74,10 @@ def test_the_final_model_has_the_modules_own_names_and_the_tested_accuracy(digit
 
 
 def test_fedprox_with_mu_0_gives_the_digests_of_fedavg_and_with_mu_others(tmp_path):
-    plain = digests(simulate(small(), tmp_path / "plain", workers=1))
+    plain = digests(simulate(small(engine="plain"), tmp_path / "plain", workers=1))
     local = {"steps": 3, "batch_size": 8, "lr": 0.1}
     for mu, same in ((0.0, True), (1.0, False)):
-        job = small(local={**local, "objective": {"name": "fedprox", "mu": mu}})
+        job = small(engine="plain", local={**local, "objective": {"name": "fedprox", "mu": mu}})
         assert (digests(simulate(job, tmp_path / f"mu{mu}", workers=1)) == plain) is same
 
 

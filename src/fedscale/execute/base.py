@@ -1,8 +1,8 @@
-"""What an executor does, and the fixed blocks that make its sums the same for any number of workers."""
+"""What an executor does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
@@ -15,10 +15,6 @@ from fedscale.outcomes import Fate
 
 IntArray = npt.NDArray[np.int64]
 Item = TypeVar("Item")
-
-TRAIN_BLOCK: Final = 4
-"""Tasks that one worker trains in one go. Sums are formed within a block, then over blocks, both in task order, so the
-block must not depend on the number of workers."""
 
 TEST_BLOCK: Final = 16
 """Clients that one worker tests in one go."""
@@ -65,6 +61,10 @@ class ClientSums:
     sums: dict[str, float]
 
 
+Testing = Callable[[], list[ClientSums]]
+"""A test that was begun: call it to wait for its result, in the order of the clients."""
+
+
 class Executor(Protocol):
     """Maps training and testing over clients."""
 
@@ -76,8 +76,11 @@ class Executor(Protocol):
         """Train every task and return the bytes that each would send."""
         ...
 
-    def test(self, vector: Tensor, clients: IntArray, version: int) -> list[ClientSums]:
-        """Test the model ``vector`` on every client, in the order given."""
+    def test(self, vector: Tensor, clients: IntArray, version: int) -> Testing:
+        """Begin to test the model ``vector`` on every client; other work may be asked for before the result is.
+
+        The result does not depend on that.
+        """
         ...
 
     def close(self) -> None:

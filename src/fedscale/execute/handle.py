@@ -22,8 +22,10 @@ class Handle:
     """Starts a worker, asks it, notices when it dies or hangs, and replaces it."""
 
     def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int) -> None:
-        self._files = {"model": model, "output": nameless(4 * length), "counter": nameless(8)}
-        self.output = as_vector(self._files["output"])
+        outputs = {f"output{number}": nameless(4 * length) for number in range(2)}
+        self._files = {"model": model, **outputs, "counter": nameless(8)}
+        self._outputs = [as_vector(file) for file in outputs.values()]
+        self._output = 0
         self._counter = as_counter(self._files["counter"])
         self._hello = {
             "spec": spec.model_dump(mode="json"),
@@ -44,13 +46,35 @@ class Handle:
         return int(self._counter[0])
 
     def ask(self, request: dict[str, Any]) -> None:
-        """Send a request; a worker that is gone is noticed by `answer`."""
+        """Send a request; a worker that is gone is noticed by `answer`.
+
+        Sums come back in two outputs by turns, so that the latest one can be read while the worker is at the next.
+        """
         self._seen = (self.item, time.monotonic())
+        self._output = 1 - self._output
         try:
-            self._await_ready()
-            send(self.connection, request)
-        except (EOFError, OSError):
+            send(self.connection, {**request, "output": self._output})
+        except OSError:
             return
+
+    def has_answered(self) -> bool:
+        """Say, once something was heard from the worker, whether it is an answer, or its end; it may be its greeting.
+
+        Raises:
+            WorkerError: the worker reports that it cannot start.
+        """
+        if self._ready:
+            return True
+        try:
+            hello = receive(self.connection)
+        except (EOFError, OSError):
+            return True
+        if "error" in hello:
+            raise WorkerError(f"a worker cannot start: {hello['error']}")
+        self._ready = True
+        self._starts_that_failed = 0
+        self._seen = (self.item, time.monotonic())
+        return False
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer to the request, or ``None`` if the worker is gone.
@@ -64,6 +88,8 @@ class Handle:
             return None
         if "error" in answer:
             raise WorkerError(f"a worker reports: {answer['error']}")
+        if "reports" in answer:
+            answer["total"] = self._outputs[self._output]
         return answer
 
     def hung(self) -> bool:
@@ -72,7 +98,8 @@ class Handle:
         if item != self.item:
             self._seen = (self.item, time.monotonic())
             return False
-        return time.monotonic() - since > limits.TASK_SECONDS
+        longest = limits.TASK_SECONDS if self._ready else limits.WORKER_START_SECONDS
+        return time.monotonic() - since > longest
 
     def kill(self) -> None:
         """End the worker at once."""
@@ -93,8 +120,9 @@ class Handle:
     def close(self) -> None:
         """End the worker for good."""
         self.stop()
-        for name in ("output", "counter"):
-            self._files[name].close()
+        for name, file in self._files.items():
+            if name != "model":
+                file.close()
 
     def stop(self) -> None:
         """Close the socket and wait for the process, which ends by itself, or is ended."""
@@ -121,17 +149,6 @@ class Handle:
         self._ready = False
         self._seen = (-1, time.monotonic())
         send(self.connection, self._hello)
-
-    def _await_ready(self) -> None:
-        if self._ready:
-            return
-        if not self.connection.poll(limits.WORKER_START_SECONDS):
-            self.kill()
-        hello = receive(self.connection)
-        if "error" in hello:
-            raise WorkerError(f"a worker cannot start: {hello['error']}")
-        self._ready = True
-        self._starts_that_failed = 0
 
 
 def _environment() -> dict[str, str]:

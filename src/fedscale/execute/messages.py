@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 from fedscale.execute.base import ClientSums, Report
 from fedscale.learn.conf import TrainConf
 from fedscale.outcomes import Fate
+
+_CONF: Final = [field.name for field in fields(TrainConf)]
 
 
 def send(connection: Connection, message: dict[str, Any]) -> None:
@@ -27,13 +29,18 @@ def receive(connection: Connection) -> dict[str, Any]:
     return message
 
 
-def train_request(kind: str, stamp: int, tasks: list[TrainConf]) -> dict[str, Any]:
-    """Ask for a block of tasks to be trained (kind ``train``) or measured (kind ``upload_sizes``)."""
+def train_request(kind: str, stamp: int, tasks: list[TrainConf], work: tuple[int, int]) -> dict[str, Any]:
+    """Ask for a block of tasks to be trained (kind ``train``) or measured (kind ``upload_sizes``).
+
+    ``alone`` asks to train one after another even where the engine can train them together.
+    """
     return {
         "kind": kind,
         "stamp": stamp,
         "items": [conf.task for conf in tasks],
-        "tasks": [asdict(conf) for conf in tasks],
+        "tasks": [{name: getattr(conf, name) for name in _CONF} for conf in tasks],
+        "work": work,
+        "alone": False,
     }
 
 

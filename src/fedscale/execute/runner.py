@@ -6,19 +6,20 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 
 from fedscale import seeds
 from fedscale.core.client import Client, ClientSamples, TestConf, TrainConf
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.split import held_out_rows, training_rows
+from fedscale.errors import DataError
 from fedscale.execute.base import ClientSums, Report
-from fedscale.learn.model import Model
-from fedscale.learn.tasks import Task
-from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal
+from fedscale.learn.model import Learner, Model
+from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal, refusal_of_numbers
+from fedscale.learn.vectorised import Assignment, Deltas, Vectorised
 from fedscale.outcomes import Fate
 
 Progress = Callable[[int], None]
@@ -33,92 +34,157 @@ class Holdout:
 
 
 class Runner:
-    """Trains and tests clients with one model, one client program and one dataset."""
+    """Trains and tests clients with one model, one client program and one dataset.
+
+    Args:
+        dataset: of all clients.
+        model: at any state.
+        client: the program.
+        holdout: what of each client is not trained on.
+        weighting: how updates count; see `WEIGHTINGS`.
+        test_held_out: test on what is held out, not on all samples.
+        vectorised: train blocks of clients at once, with the program's objective in place of its ``train``.
+        sample: a client to try the vectorised engine on.
+    """
 
     def __init__(
         self,
         dataset: FederatedDataset,
-        model: Model,
-        task: Task,
+        model: Learner,
         client: Client,
         holdout: Holdout,
         *,
         weighting: str,
         test_held_out: bool,
+        vectorised: bool = False,
+        sample: int = 0,
     ) -> None:
         self._dataset = dataset
         self._model = model
-        self._task = task
+        self._given = cast(Model, model)  # what hooks are promised; with another library it is that library's
         self._client = client
         self._measured = client.must_train_to_price()
         self._holdout = holdout
         self._weight = WEIGHTINGS[weighting]
         self._test_held_out = test_held_out
+        self._engine: Vectorised | None = None
+        if vectorised:
+            assert isinstance(model, Model)
+            self._engine = Vectorised(model, client.objective, self._training_samples(sample))
 
     def train(self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress) -> tuple[list[Report], WeightedSum]:
         """Train a block of tasks from ``vector``; return their reports and the weighted sum of admitted updates."""
-        total = WeightedSum(len(vector))
-        reports = []
-        for conf in tasks:
-            progress(conf.task)
-            result, report = self._train_one(vector, conf)
-            if result is not None:
-                total.add(result.delta.detach(), report.weight)
-            reports.append(report)
-        return reports, total
+        vector = vector.to(self._model.vector.device)
+        total = WeightedSum(len(vector), vector.device)
+        if self._engine is None or not tasks:
+            reports = [self._train_alone(vector, conf, total, progress) for conf in tasks]
+        else:
+            reports = self._train_together(self._engine, vector, tasks, total, progress)
+        return reports, total.on_cpu()
 
-    def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress) -> list[int]:
-        """Train a block of tasks and return the bytes that each sends; 0 for one that fails."""
-        sizes = []
-        for conf in tasks:
-            progress(conf.task)
-            _, report = self._train_one(vector, conf)
-            sizes.append(report.size)
-        return sizes
+    def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress) -> dict[int, int]:
+        """Train a block of tasks and return the bytes that each sends, by task; 0 for one that fails."""
+        reports, _ = self.train(vector, tasks, progress)
+        return {report.task: report.size for report in reports}
 
     def test(self, vector: Tensor, clients: Sequence[int], version: int, progress: Progress) -> list[ClientSums]:
         """Test a block of clients on the model ``vector``."""
-        self._model.load(vector)
+        self._model.load(vector.to(self._model.vector.device))
         results = []
         for client in clients:
             progress(client)
-            result = self._client.test(self._test_samples(client), self._model, TestConf(client, version))
+            result = self._client.test(self._test_samples(client), self._given, TestConf(client, version))
             sums = {str(name): _plain(value) for name, value in result.sums.items()}
             results.append(ClientSums(client, int(result.count), sums))
         return results
 
-    def _train_one(self, vector: Tensor, conf: TrainConf) -> tuple[TrainResult | None, Report]:
-        samples = self._training_samples(conf.client)
-        self._model.load(vector)
-        # Layers that draw (dropout) use torch's own generator; the stream of the task makes them repeatable.
-        # (torch.manual_seed would do this for every kind of device, which costs more than a small client's step.)
-        torch.default_generator.manual_seed(seeds.derive(conf.seed, "layers", conf.task))
+    def _train_alone(self, vector: Tensor, conf: TrainConf, total: WeightedSum, progress: Progress) -> Report:
+        progress(conf.task)
         try:
-            result = self._client.train(samples, self._model, conf)
+            samples = self._training_samples(conf.client)
+            self._model.load(vector)
+            # Layers that draw (dropout) use torch's own generator; the stream of the task makes them repeatable.
+            # (torch.manual_seed would do this for every kind of device, which costs more than a small client's step.)
+            torch.default_generator.manual_seed(seeds.derive(conf.seed, "layers", conf.task))
+            result = self._client.train(samples, self._given, conf)
             with torch.no_grad():
-                return self._admit(result, conf.task, samples)
+                return self._admit(result, conf.task, len(samples), total)
+        except (OutOfMemoryError, DataError):
+            raise
         except (Exception, SystemExit) as error:
-            return None, Report(conf.task, fate=Fate.FAILED, why=_describe(error), trace=traceback.format_exc())
+            return _failed(conf.task, error)
 
-    def _admit(self, result: TrainResult, task: int, samples: ClientSamples) -> tuple[TrainResult | None, Report]:
+    def _train_together(
+        self, engine: Vectorised, vector: Tensor, tasks: Sequence[TrainConf], total: WeightedSum, progress: Progress
+    ) -> list[Report]:
+        progress(tasks[0].task)
+        try:
+            block = [Assignment(self._training_samples(conf.client), conf) for conf in tasks]
+            deltas = engine.train(vector, block)
+        except (OutOfMemoryError, DataError):
+            raise
+        except Exception as error:
+            if len(tasks) == 1:
+                return [_failed(tasks[0].task, error)]
+            # Something is wrong with one of them: find out with whom.
+            return [
+                report for conf in tasks for report in self._train_together(engine, vector, [conf], total, progress)
+            ]
+        with torch.no_grad():
+            return self._admit_all(deltas, block, total)
+
+    def _admit(self, result: TrainResult, task: int, samples: int, total: WeightedSum) -> Report:
         if why := refusal(result, len(self._model.vector)):
-            return None, Report(task, fate=Fate.REJECTED, why=why)
+            return Report(task, fate=Fate.REJECTED, why=why)
         # A task whose result cannot be sent fails, whether it is trained to be priced or to be folded.
-        size = memoryview(self._client.serialize_results(result)).nbytes if self._measured else 0
+        size = self._size(result)
         metrics = {str(name): float(value) for name, value in result.metrics.items()}
-        return result, Report(task, self._weight(len(samples)), float(result.loss), metrics, size=size)
+        report = Report(task, self._weight(samples), float(result.loss), metrics, size=size)
+        total.add(result.delta.detach(), report.weight)
+        return report
+
+    def _admit_all(self, deltas: Deltas, block: Sequence[Assignment], total: WeightedSum) -> list[Report]:
+        reports = []
+        for row, (one, norm, loss) in enumerate(zip(block, deltas.norms(), deltas.losses, strict=True)):
+            report = self._report(deltas, row, one, refusal_of_numbers(norm, loss))
+            reports.append(report)
+            if report.fate is not None:
+                for part in deltas.parts:
+                    part[row] = 0  # weight 0 is not enough: 0 × NaN is NaN
+        total.add_stacks(deltas.parts, [report.weight for report in reports])
+        return reports
+
+    def _report(self, deltas: Deltas, row: int, one: Assignment, why: str | None) -> Report:
+        task, loss = one.conf.task, deltas.losses[row]
+        if why is not None:
+            return Report(task, fate=Fate.REJECTED, why=why)
+        size = 0
+        if self._measured:
+            result = TrainResult(deltas.vector(row, len(self._model.vector)), len(one.samples), loss)
+            try:
+                size = self._size(result)
+            except (Exception, SystemExit) as error:
+                return _failed(task, error)
+        return Report(task, self._weight(len(one.samples)), loss, size=size)
+
+    def _size(self, result: TrainResult) -> int:
+        return memoryview(self._client.serialize_results(result)).nbytes if self._measured else 0
 
     def _training_samples(self, client: int) -> ClientSamples:
         data = self._dataset.client(client)
         if self._holdout.share:
             data = data.take(training_rows(len(data), self._holdout.share, self._holdout.seed, client))
-        return ClientSamples(data, self._task)
+        return ClientSamples(data, self._model.task)
 
     def _test_samples(self, client: int) -> ClientSamples:
         data = self._dataset.client(client)
         if self._test_held_out:
             data = data.take(held_out_rows(len(data), self._holdout.share, self._holdout.seed, client))
-        return ClientSamples(data, self._task)
+        return ClientSamples(data, self._model.task)
+
+
+def _failed(task: int, error: BaseException) -> Report:
+    return Report(task, fate=Fate.FAILED, why=_describe(error), trace=traceback.format_exc())
 
 
 def _plain(value: Any) -> Any:

@@ -27,6 +27,9 @@ class RunnerSpec(Section):
         within_client: share held out within training clients.
         weighting: how updates are weighted.
         test_held_out: whether tests run on the held-out part of training clients.
+        vectorised: whether blocks of clients are trained together.
+        sample: a client to try that engine on.
+        device: where to compute.
     """
 
     dataset: Path
@@ -38,6 +41,9 @@ class RunnerSpec(Section):
     within_client: float
     weighting: str
     test_held_out: bool
+    vectorised: bool = False
+    sample: int = 0
+    device: str = "cpu"
 
 
 def class_reference(client: type[Client]) -> str:
@@ -49,16 +55,17 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
     """Build a runner in this process; ``client`` overrides the class that the spec names."""
     load_plugins(spec.plugins)
     dataset = open_store(spec.dataset)
-    model = build_model(dataset.card, spec.model, spec.seed)
+    model = build_model(dataset.card, spec.model, spec.seed, spec.device)
     program = client or _look_up(spec.client)
     return Runner(
         dataset,
         model,
-        model.task,
         program(OBJECTIVES.build(spec.objective.name, spec.objective.options)),
         Holdout(spec.within_client, spec.seed),
         weighting=spec.weighting,
         test_held_out=spec.test_held_out,
+        vectorised=spec.vectorised,
+        sample=spec.sample,
     )
 
 

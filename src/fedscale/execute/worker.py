@@ -10,8 +10,9 @@ import os
 import select
 import sys
 import threading
+import time
 import traceback
-from dataclasses import asdict
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,40 +27,53 @@ from fedscale.execute.messages import receive, send
 from fedscale.execute.runner import Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.updates import WeightedSum
 
 
 class Worker:
     """Answers requests with one runner and the pool's shared memory."""
 
-    def __init__(self, runner: Runner, model: Tensor, output: Tensor, counter: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, runner: Runner, model: Tensor, outputs: Sequence[Tensor], counter: npt.NDArray[np.int64]
+    ) -> None:
         self._runner = runner
         self._shared = model
-        self._output = output
+        self._outputs = outputs
         self._counter = counter
         self._stamp = -1
         self._vector = model
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one request; a block's weighted sum is left in the shared output."""
+        """Carry out one request; a block's weighted sum is left in a shared output."""
+        begin = time.perf_counter()
         vector = self._model(request["stamp"])
         try:
             match request["kind"]:
                 case "train":
-                    return self._train(vector, request)
+                    answer = self._train(vector, request)
                 case "upload_sizes":
-                    tasks = [TrainConf(**conf) for conf in request["tasks"]]
-                    return {"sizes": self._runner.upload_sizes(vector, tasks, self._progress)}
+                    sizes = self._runner.upload_sizes(vector, _tasks(request), self._progress)
+                    answer = {"sizes": list(sizes.items())}
                 case _:
                     results = self._runner.test(vector, request["clients"], request["version"], self._progress)
-                    return {"sums": [asdict(result) for result in results]}
+                    answer = {"sums": [vars(result) for result in results]}
         finally:
             self._progress(-1)
+        return {**answer, "seconds": time.perf_counter() - begin}
 
     def _train(self, vector: Tensor, request: dict[str, Any]) -> dict[str, Any]:
-        tasks = [TrainConf(**conf) for conf in request["tasks"]]
-        reports, total = self._runner.train(vector, tasks, self._progress)
-        self._output.copy_(total.total)
-        return {"reports": [asdict(report) for report in reports], "weight": total.weight}
+        tasks = _tasks(request)
+        output = self._outputs[request["output"]]
+        if not request["alone"]:
+            reports, total = self._runner.train(vector, tasks, self._progress)
+        else:
+            reports, total = [], WeightedSum(len(vector))
+            for conf in tasks:
+                done, part = self._runner.train(vector, [conf], self._progress)
+                reports += done
+                total.merge(part.total, part.weight)
+        output.copy_(total.total)
+        return {"reports": [vars(report) for report in reports], "weight": total.weight}
 
     def _model(self, stamp: int) -> Tensor:
         """Return a private copy of the shared model, made once per version."""
@@ -72,6 +86,10 @@ class Worker:
         self._counter[0] = item
 
 
+def _tasks(request: dict[str, Any]) -> list[TrainConf]:
+    return [TrainConf(**conf) for conf in request["tasks"]]
+
+
 def serve(connection: Connection) -> None:
     """Build the worker and answer until the pool closes the socket."""
     hello = receive(connection)
@@ -80,8 +98,9 @@ def serve(connection: Connection) -> None:
     except FedScaleError as error:
         send(connection, {"error": str(error)})
         return
-    model, output, counter = (os.fdopen(hello[name], "r+b") for name in ("model", "output", "counter"))
-    worker = Worker(runner, as_vector(model), as_vector(output), as_counter(counter))
+    names = ("model", "output0", "output1", "counter")
+    model, *outputs, counter = (os.fdopen(hello[name], "r+b") for name in names)
+    worker = Worker(runner, as_vector(model), [as_vector(output) for output in outputs], as_counter(counter))
     send(connection, {"ready": True})
     while True:
         request = receive(connection)

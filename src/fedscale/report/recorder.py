@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedscale.outcomes import Fate
-from fedscale.report.log import LogWriter
+from fedscale.report.log import LogWriter, Record
 from fedscale.rounds.cost import Cost
 from fedscale.rounds.events import Abandon, Commit, Start, Stop
 from fedscale.rounds.ledger import Ledger
@@ -72,14 +72,25 @@ class Recorder:
     def __init__(self, log: LogWriter, ledger: Ledger) -> None:
         self.log = log
         self.ledger = ledger
+        self._held: list[Record] | None = None
+
+    def hold(self) -> None:
+        """Keep back the lines that follow, until the evaluation that goes before them is known."""
+        self._held = []
+
+    def _append(self, record: Record) -> None:
+        if self._held is None:
+            self.log.append(record)
+        else:
+            self._held.append(record)
 
     def jump(self, time: Micros, to: Micros) -> None:
         """Nobody was online."""
-        self.log.append({"kind": "jump", "t": to_seconds(time), "to": to_seconds(to)})
+        self._append({"kind": "jump", "t": to_seconds(time), "to": to_seconds(to)})
 
     def select(self, start: Start, online: int) -> None:
         """An attempt starts."""
-        self.log.append(
+        self._append(
             {
                 "kind": "select",
                 "attempt": start.attempt,
@@ -125,7 +136,7 @@ class Recorder:
 
     def commit(self, commit: Commit, loss: float | None, lr: float, params: str) -> None:
         """A version was made; a dry run has no ``loss``."""
-        self.log.append(
+        self._append(
             {
                 "kind": "commit",
                 "attempt": commit.attempt,
@@ -141,7 +152,7 @@ class Recorder:
 
     def abandon(self, abandon: Abandon) -> None:
         """An attempt came to nothing."""
-        self.log.append(
+        self._append(
             {
                 "kind": "abandon",
                 "attempt": abandon.attempt,
@@ -155,13 +166,16 @@ class Recorder:
         )
 
     def evaluate(self, version: int, time: Micros, split: str, tested: Tested) -> None:
-        """A version was tested."""
+        """A version was tested: write that, and then the lines that were kept back for it."""
+        held, self._held = self._held or [], None
         head = {"kind": "evaluate", "version": version, "t": to_seconds(time), "split": split}
-        self.log.append(head | vars(tested))
+        self._append(head | vars(tested))
+        for record in held:
+            self._append(record)
 
     def end(self, stop: Stop, version: int, attempts: int, abandoned: int) -> None:
         """The run is over."""
-        self.log.append(
+        self._append(
             {
                 "kind": "end",
                 "t": to_seconds(stop.time),

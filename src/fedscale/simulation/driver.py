@@ -17,6 +17,7 @@ from fedscale.core.aggregator import Aggregator, Outcomes
 from fedscale.core.client_manager import ClientManager, participants
 from fedscale.errors import RunError, StalledError
 from fedscale.execute.base import Executor, Report, Trained
+from fedscale.execute.base import Testing as Pending
 from fedscale.learn.model import digest
 from fedscale.outcomes import Fate, Outcome
 from fedscale.report.checkpoint import save_checkpoint
@@ -95,6 +96,7 @@ class Simulation:
         self._shown: set[tuple[str, ...]] = set()
         self._online = 0
         self._loss: float | None = None
+        self._evaluation: tuple[Evaluate, Pending] | None = None
         self._metrics: dict[str, float] = {}
 
     @property
@@ -172,6 +174,7 @@ class Simulation:
         confs = [self._training.conf(facts.task, facts.client, facts.version) for facts in cohort]
         with self._timings.part("train"):
             self._trained = self._executor.train(self._aggregator.vector, confs)
+        self._settle()
         refused = self._cohort.take(self._trained)
         self._show_errors(self._trained.reports)
         self._carry_out(self._coordinator.handle(Folded(fold.time, fold.attempt, refused)))
@@ -185,6 +188,7 @@ class Simulation:
 
     def _end_attempt(self) -> list[Outcome]:
         """Write down every task of the attempt and tell the hooks."""
+        self._settle()
         self._queue.clear()
         outcomes = self._cohort.outcomes(self._pricer.samples)
         self._recorder.tasks(self._cohort.facts)
@@ -211,15 +215,24 @@ class Simulation:
             raise RunError(f"version {version}: the global model is no longer finite; {REMEDY}")
 
     def _evaluate(self, evaluate: Evaluate) -> None:
-        if len(self._testing.clients) == 0:
+        """Begin to test; workers go on with it while the next attempt is begun and trained."""
+        if len(self._testing.clients):
+            test = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
+            self._evaluation = evaluate, test
+            self._recorder.hold()
+
+    def _settle(self) -> None:
+        """Wait for the evaluation that is under way, if there is one, and write it down."""
+        if self._evaluation is None:
             return
+        (evaluate, test), self._evaluation = self._evaluation, None
         with self._timings.part("evaluate"):
-            results = self._executor.test(self._aggregator.vector, self._testing.clients, evaluate.version)
-        tested = summarise(results, evaluate.version)
+            tested = summarise(test(), evaluate.version)
         self._metrics = tested.metrics
         self._recorder.evaluate(evaluate.version, evaluate.time, self._testing.split, tested)
 
     def _jump(self) -> None:
+        self._settle()
         arrival = self._population.next_arrival(self.now, self._manager.clients)
         if arrival == self.now:
             raise RunError("the selector chose nobody although clients are online")
@@ -230,6 +243,7 @@ class Simulation:
         self.now = arrival
 
     def _stop(self, stop: Stop) -> None:
+        self._settle()
         self._recorder.end(stop, self._coordinator.version, self._coordinator.attempt, self._coordinator.abandoned)
         if stop.stalled:  # nothing is saved, so that whoever resumes the run is told the same
             raise StalledError(f"after {to_seconds(stop.time):g} virtual seconds: {stop.why}")
@@ -278,6 +292,7 @@ class Simulation:
             "aggregator": self._aggregator.state(),
             "feedbacks": to_columns(self._feedbacks),
             "loss": self._loss,
+            "evaluation": None if self._evaluation is None else _values(self._evaluation[0]),
             "metrics": self._metrics,
         }
 
@@ -292,3 +307,9 @@ class Simulation:
         self._feedbacks = from_columns(state["feedbacks"])
         self._loss = state["loss"]
         self._metrics = state["metrics"]
+        if state["evaluation"] is not None:
+            self._evaluate(Evaluate(**state["evaluation"]))
+
+
+def _values(evaluate: Evaluate) -> dict[str, int]:
+    return {"time": evaluate.time, "version": evaluate.version}

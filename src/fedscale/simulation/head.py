@@ -107,6 +107,7 @@ def _population_record(job: Job, parts: Parts) -> Record:
         "metric": card.metric,
         "model": (job.model or card.model).name,
         "parameters": parts.model.parameters,
+        "engine": {"name": parts.engine.name, "why": parts.engine.why},
         "bytes_down": down,
         "bytes_up": None if parts.plugins.client.must_train_to_price() else up,
         **_group_sizes(dataset, parts),

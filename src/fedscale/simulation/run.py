@@ -198,7 +198,7 @@ def _assemble(
         Recorder(log, Ledger()),
         Timings(run.directory / "timings.jsonl", workers),
         observer,
-        training=Training(job.local, job.seed, parts.plugins.client.must_train_to_price()),
+        training=Training(job.local, job.seed, parts.plugins.client.must_train_to_price(), job.device),
         testing=Testing(job.evaluate.split, parts.test_clients),
         saving=Saving(run.directory / "checkpoints", job.checkpoint_every),
     )

@@ -17,19 +17,22 @@ from fedscale.core.client import Client
 from fedscale.core.client_manager import ClientManager
 from fedscale.core.plugins import Plugins, load_plugins
 from fedscale.data.catalogue import load_dataset
-from fedscale.data.federated import FederatedDataset
+from fedscale.data.federated import ClientData, FederatedDataset
 from fedscale.data.split import Split, held_out_counts, split_clients
 from fedscale.errors import JobError, RunError, nearest
 from fedscale.execute.base import Executor, IntArray
 from fedscale.execute.dry import DryRun
 from fedscale.execute.inprocess import InProcess
+from fedscale.execute.plan import Planner
 from fedscale.execute.pool import Pool
 from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
 from fedscale.job import EvaluateConf, Job, RoundsConf
 from fedscale.learn.build import build_model
+from fedscale.learn.engines import EngineChoice, choose_engine
 from fedscale.learn.model import Model
-from fedscale.learn.objectives import OBJECTIVES
+from fedscale.learn.objectives import OBJECTIVES, Objective
 from fedscale.learn.payload import encode
+from fedscale.learn.samples import ClientSamples
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.rounds.sync import SyncPolicy
 from fedscale.select import SELECTORS
@@ -49,7 +52,8 @@ class Parts:
         samples: training samples of every client (those held out left out).
         test_clients: on whom versions are tested.
         population: devices and slots of every client.
-        model: at its initial weights.
+        model: at its initial weights, on the CPU.
+        engine: that trains clients.
         plugins: the classes to run with.
     """
 
@@ -59,6 +63,7 @@ class Parts:
     test_clients: IntArray
     population: Population
     model: Model
+    engine: EngineChoice
     plugins: Plugins
 
 
@@ -74,17 +79,19 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         _require_known_sizes(plugins.client)
     SELECTORS.build(job.selector.name, job.selector.options)
     SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
-    OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
+    objective = OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
     dataset = load_dataset(job.data.name, seed=job.seed, **job.data.options)
     split = split_clients(dataset.counts, job.data, job.seed)
     held_out = held_out_counts(dataset.counts, split.within_client)
+    model = build_model(dataset.card, job.model, job.seed)
     return Parts(
         dataset=dataset,
         split=split,
         samples=dataset.counts - held_out,
         test_clients=_test_clients(split, held_out, job),
         population=build_population(len(dataset), job.devices, job.availability, job.seed),
-        model=build_model(dataset.card, job.model, job.seed),
+        model=model,
+        engine=_engine(job, model, objective, dataset.client(int(split.train[0])), plugins.client),
         plugins=plugins,
     )
 
@@ -122,6 +129,13 @@ def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
     if limit is not None and limit < len(clients):
         clients = np.sort(seeds.rng(job.seed, "evaluate").choice(clients, limit, replace=False))
     return clients
+
+
+def _engine(job: Job, model: Model, objective: Objective, sample: ClientData, client: type[Client]) -> EngineChoice:
+    if job.dry_run:
+        return EngineChoice("plain", 1, "nothing is trained in a dry run")
+    own_train = None if client.train is Client.train else client.__name__
+    return choose_engine(job.engine, model, objective, ClientSamples(sample, model.task), own_train, job.device)
 
 
 def payload(job: Job, model: Model) -> tuple[int, int]:
@@ -176,10 +190,14 @@ def executor(job: Job, parts: Parts, workers: int) -> Executor:
         within_client=parts.split.within_client,
         weighting=job.rounds.weighting,
         test_held_out=job.evaluate.split == "held_out",
+        vectorised=parts.engine.name == "vectorised",
+        sample=int(parts.split.train[0]),
+        device=job.device,
     )
+    planner = Planner(parts.samples, parts.engine.block)
     if workers == 1:
-        return InProcess(build_runner(spec, client))
-    return Pool(spec, workers, len(parts.model.vector))
+        return InProcess(build_runner(spec, client), planner)
+    return Pool(spec, workers, len(parts.model.vector), planner)
 
 
 def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int:

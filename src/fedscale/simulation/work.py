@@ -27,11 +27,13 @@ class Training:
         local: steps, batch size, rates.
         seed: the job's seed.
         train_to_price: whether uploads can be priced only after training.
+        device: where clients are trained.
     """
 
     local: LocalConf
     seed: int
     train_to_price: bool
+    device: str = "cpu"
 
     def conf(self, task: int, client: int, version: int) -> TrainConf:
         """Return what the client's program is told about a task."""
@@ -46,6 +48,7 @@ class Training:
             epochs=self.local.epochs,
             momentum=self.local.momentum,
             weight_decay=self.local.weight_decay,
+            device=self.device,
         )
 
 

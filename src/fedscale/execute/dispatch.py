@@ -1,0 +1,187 @@
+"""Who works on what: requests to workers, wherever these are, and answers folded in the order of the requests.
+
+The result does not depend on how many workers there are, which of them did what, or how often one was replaced.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from fedscale import limits
+from fedscale.errors import WorkerError
+from fedscale.execute.forecast import Forecast
+from fedscale.outcomes import Fate
+
+WINDOW: Final = 4
+"""Blocks per worker that may be ahead of the fold, if memory allows."""
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Station(Protocol):
+    """One worker as the dispatcher sees it."""
+
+    @property
+    def item(self) -> int:
+        """The task or client that the worker is at, or -1."""
+        ...
+
+    def ask(self, request: Request) -> None:
+        """Send a request; only one is under way at a time. A worker that is gone is noticed by `answer`."""
+        ...
+
+    def answer(self) -> Answer | None:
+        """Return the answer, or ``None`` if the worker is gone."""
+        ...
+
+    def restart(self) -> None:
+        """Replace a worker that is gone."""
+        ...
+
+
+Wait = Callable[[Sequence[Any]], Sequence[Any]]
+"""Waits for some of the busy stations: those that have answered or are gone, possibly none of them yet."""
+
+
+class Sweep:
+    """A list of requests, how far it has got, and what waits for its turn to be folded."""
+
+    def __init__(self, requests: Sequence[Request], fold: Callable[[Answer], None], ahead: int) -> None:
+        self.requests = list(requests)
+        self._fold = fold
+        self._ahead = ahead
+        self._todo = list(range(len(requests)))
+        self._next = 0
+        self._waiting: dict[int, Answer] = {}
+
+    @property
+    def done(self) -> bool:
+        """Every request is answered and folded."""
+        return self._next == len(self.requests)
+
+    def next(self, forecast: Forecast) -> int | None:
+        """Return the number of the request to begin now: that with the longest forecast of those within the window."""
+        within = [number for number in self._todo if number < self._next + self._ahead]
+        if not within:
+            return None
+        chosen = max(within, key=lambda number: (forecast.seconds(self.requests[number]), -number))
+        self._todo.remove(chosen)
+        return chosen
+
+    def put_back(self, number: int, request: Request) -> None:
+        """Have a request done again, or what is left of it."""
+        self.requests[number] = request
+        self._todo.insert(0, number)
+
+    def take(self, number: int, answer: Answer) -> None:
+        """Fold an answer if it is its turn, with those that waited for it, else keep it."""
+        if number != self._next:
+            if "total" in answer:
+                answer["total"] = answer["total"].clone()
+            self._waiting[number] = answer
+            return
+        self._fold(answer)
+        self._next += 1
+        while self._next in self._waiting:
+            self._fold(self._waiting.pop(self._next))
+            self._next += 1
+
+
+class Dispatcher:
+    """Keeps stations busy with the requests of one or more sweeps; those begun later come first.
+
+    Args:
+        stations: the workers.
+        wait: for some of them.
+        together: a worker names only the first task of those it is at.
+    """
+
+    def __init__(self, stations: Sequence[Station], wait: Wait, *, together: bool) -> None:
+        self._idle = list(stations)
+        self._wait = wait
+        self._together = together
+        self._busy: dict[Station, tuple[Sweep, int]] = {}
+        self._sweeps: list[Sweep] = []
+        self._deaths: Counter[int] = Counter()
+        self._most_deaths = limits.TASK_DEATHS * len(stations)
+        self._forecast = Forecast()
+
+    def begin(self, sweep: Sweep) -> None:
+        """Hand out the first requests of a sweep, before those of others that are under way."""
+        self._sweeps = [sweep, *(other for other in self._sweeps if not other.done)]
+        self._deaths.clear()
+        self._hand_out()
+
+    def finish(self, sweep: Sweep) -> None:
+        """Work until a sweep is done."""
+        while not sweep.done:
+            for station in self._wait(list(self._busy)):
+                self._take(station)
+            self._hand_out()
+
+    def finish_all(self) -> None:
+        """Work until every sweep is done; who began them may still ask for their results."""
+        for sweep in self._sweeps:
+            self.finish(sweep)
+
+    def _hand_out(self) -> None:
+        while self._idle:
+            found = next(
+                ((sweep, number) for sweep in self._sweeps if (number := sweep.next(self._forecast)) is not None), None
+            )
+            if found is None:
+                return
+            sweep, number = found
+            station = self._idle.pop(0)
+            self._busy[station] = found
+            station.ask(sweep.requests[number])
+
+    def _take(self, station: Station) -> None:
+        sweep, number = self._busy.pop(station)
+        request = sweep.requests[number]
+        answer = station.answer()
+        if answer is None:
+            sweep.put_back(number, self._bury(station, request))
+            self._idle.append(station)
+            return
+        self._forecast.learn(request, answer.pop("seconds", None))
+        answer["items"] = request["items"]
+        if "reports" in answer:
+            answer["reports"] += [_given_up(task) for task in request.get("given_up", [])]
+        self._idle.append(station)
+        self._hand_out()  # first of all: the station works on while its answer is folded
+        sweep.take(number, answer)
+
+    def _bury(self, station: Station, request: Request) -> Request:
+        """Replace a dead worker; return what of its request is still to be done."""
+        item = station.item
+        station.restart()
+        self._deaths[item] += 1
+        if item not in request["items"]:  # it died between items, which is nobody's fault, but must not go on for ever
+            if self._deaths[item] < self._most_deaths:
+                return request
+            raise WorkerError("worker processes end between tasks, again and again: see their messages above")
+        if self._deaths[item] < limits.TASK_DEATHS:
+            return request
+        if "tasks" not in request:
+            raise WorkerError(
+                f"testing client {item} ended {limits.TASK_DEATHS} workers: out of memory, or a crash in its code"
+            )
+        if self._together and not request["alone"] and len(request["items"]) > 1:
+            self._deaths[item] = 0
+            return {**request, "alone": True}
+        kept = [conf for conf in request["tasks"] if conf["task"] != item]
+        return {
+            **request,
+            "items": [conf["task"] for conf in kept],
+            "tasks": kept,
+            "given_up": [*request.get("given_up", []), item],
+        }
+
+
+def _given_up(task: int) -> dict[str, Any]:
+    why = f"its training ended {limits.TASK_DEATHS} workers (out of memory, a crash, or no end)"
+    return {"task": task, "fate": Fate.FAILED.value, "why": why}
