@@ -98,7 +98,7 @@ def test_the_root_files_that_the_coordinator_uses_are_pure_too():
 
 @pytest.mark.parametrize("command", ["import fedscale", "import fedscale.cli.main"])
 def test_importing_is_quick_and_loads_nothing_heavy(command):
-    heavy = "{'torch', 'plotly', 'pyarrow', 'pandas', 'sklearn', 'ray', 'transformers'}"
+    heavy = "{'torch', 'plotly', 'pyarrow', 'pandas', 'sklearn', 'ray', 'jax', 'transformers'}"
     code = f"import sys; {command}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -244,6 +244,8 @@ class Job(Section):
     availability: AvailabilityConf = AvailabilityConf()
     cost: CostConf = CostConf()
     evaluate: EvaluateConf = EvaluateConf()
+    backend: str = "torch"
+    """The library that computes models: ``torch``, ``jax``, or one that a plugin registers."""
     engine: Literal["auto", "plain", "vectorised"] = "auto"
     """One client after another, or blocks of clients at once where the model allows it; the log says which, and why."""
     device: Literal["cpu", "cuda", "mps"] = "cpu"

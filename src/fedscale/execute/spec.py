@@ -10,7 +10,7 @@ from fedscale.core.plugins import load_plugins
 from fedscale.data.store import open_store
 from fedscale.execute.runner import Holdout, Runner
 from fedscale.job import Component, Section
-from fedscale.learn.build import build_model
+from fedscale.learn.backends import build_learner
 from fedscale.learn.objectives import OBJECTIVES
 
 
@@ -29,6 +29,7 @@ class RunnerSpec(Section):
         test_held_out: whether tests run on the held-out part of training clients.
         vectorised: whether blocks of clients are trained together.
         sample: a client to try that engine on.
+        backend: the library that computes.
         device: where to compute.
     """
 
@@ -43,6 +44,7 @@ class RunnerSpec(Section):
     test_held_out: bool
     vectorised: bool = False
     sample: int = 0
+    backend: str = "torch"
     device: str = "cpu"
 
 
@@ -55,7 +57,7 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
     """Build a runner in this process; ``client`` overrides the class that the spec names."""
     load_plugins(spec.plugins)
     dataset = open_store(spec.dataset)
-    model = build_model(dataset.card, spec.model, spec.seed, spec.device)
+    model = build_learner(spec.backend, dataset.card, spec.model, spec.seed, spec.device)
     program = client or _look_up(spec.client)
     return Runner(
         dataset,

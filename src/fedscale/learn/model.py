@@ -41,6 +41,10 @@ class Learner(Protocol):
     origin: Tensor
     parameters: int
 
+    def check_objective(self, objective: Objective) -> None:
+        """Raise a `JobError` if it cannot be trained with ``objective``."""
+        ...
+
     def load(self, vector: Tensor) -> None:
         """Become the model with this vector, the ``origin`` from now on."""
         ...
@@ -51,6 +55,10 @@ class Learner(Protocol):
 
     def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
         """Test on ``batches``: how many predictions, and sums over them; see `Task.sums`."""
+        ...
+
+    def named_tensors(self, vector: Tensor) -> dict[str, Tensor]:
+        """Return the whole state by name, with ``vector`` in place: what ``model.safetensors`` holds."""
         ...
 
 
@@ -74,6 +82,9 @@ class Model:
         for part in parts:
             part.data = self.vector[offset : offset + part.numel()].view(part.shape)
             offset += part.numel()
+
+    def check_objective(self, objective: Objective) -> None:
+        """Every objective is made for torch."""
 
     def load(self, vector: Tensor) -> None:
         """Become the model with this vector (the ``origin`` from now on), counters as at the beginning."""

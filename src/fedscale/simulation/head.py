@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,14 +88,23 @@ def _job_record(job: Job) -> Record:
         "format": FORMAT,
         "digest": job.digest,
         "job": job.facts(),
-        "versions": {
-            "fedscale": fedscale.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
+        "versions": _versions(job.backend),
         "files": {key: digest(path) for key, path in job.files.items()},
     }
+
+
+def _versions(backend: str) -> dict[str, str]:
+    """Return the versions of what computes; a backend is named after its library, or computes with the others."""
+    versions = {
+        "fedscale": fedscale.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
+    if backend not in versions:
+        with suppress(PackageNotFoundError):
+            versions[backend] = version(backend)
+    return versions
 
 
 def _population_record(job: Job, parts: Parts) -> Record:

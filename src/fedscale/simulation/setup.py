@@ -27,10 +27,10 @@ from fedscale.execute.plan import Planner
 from fedscale.execute.pool import Pool
 from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
 from fedscale.job import EvaluateConf, Job, RoundsConf
-from fedscale.learn.build import build_model
+from fedscale.learn.backends import build_learner
 from fedscale.learn.engines import EngineChoice, choose_engine
-from fedscale.learn.model import Model
-from fedscale.learn.objectives import OBJECTIVES, Objective
+from fedscale.learn.model import Learner
+from fedscale.learn.objectives import OBJECTIVES
 from fedscale.learn.payload import encode
 from fedscale.learn.samples import ClientSamples
 from fedscale.learn.server import SERVER_OPTIMIZERS
@@ -62,7 +62,7 @@ class Parts:
     samples: IntArray
     test_clients: IntArray
     population: Population
-    model: Model
+    model: Learner
     engine: EngineChoice
     plugins: Plugins
 
@@ -79,11 +79,10 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         _require_known_sizes(plugins.client)
     SELECTORS.build(job.selector.name, job.selector.options)
     SERVER_OPTIMIZERS.build(job.server.name, job.server.options)
-    objective = OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
     dataset = load_dataset(job.data.name, seed=job.seed, **job.data.options)
     split = split_clients(dataset.counts, job.data, job.seed)
     held_out = held_out_counts(dataset.counts, split.within_client)
-    model = build_model(dataset.card, job.model, job.seed)
+    model = build_learner(job.backend, dataset.card, job.model, job.seed)
     return Parts(
         dataset=dataset,
         split=split,
@@ -91,7 +90,7 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         test_clients=_test_clients(split, held_out, job),
         population=build_population(len(dataset), job.devices, job.availability, job.seed),
         model=model,
-        engine=_engine(job, model, objective, dataset.client(int(split.train[0])), plugins.client),
+        engine=choose(job, model, dataset.client(int(split.train[0])), plugins.client),
         plugins=plugins,
     )
 
@@ -131,14 +130,17 @@ def _test_clients(split: Split, held_out: IntArray, job: Job) -> IntArray:
     return clients
 
 
-def _engine(job: Job, model: Model, objective: Objective, sample: ClientData, client: type[Client]) -> EngineChoice:
+def choose(job: Job, model: Learner, sample: ClientData, client: type[Client]) -> EngineChoice:
+    """Choose the engine that trains the job's clients; ``sample`` are the data of any of them."""
+    objective = OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
+    model.check_objective(objective)
     if job.dry_run:
         return EngineChoice("plain", 1, "nothing is trained in a dry run")
     own_train = None if client.train is Client.train else client.__name__
     return choose_engine(job.engine, model, objective, ClientSamples(sample, model.task), own_train, job.device)
 
 
-def payload(job: Job, model: Model) -> tuple[int, int]:
+def payload(job: Job, model: Learner) -> tuple[int, int]:
     """Return the bytes that one task downloads and uploads: those of the serialized model, or what the job says."""
     size = job.cost.payload_bytes or len(encode(model.vector))
     return size, size
@@ -179,12 +181,20 @@ def executor(job: Job, parts: Parts, workers: int) -> Executor:
     """Build the executor: none that trains for a dry run, else in this process for one worker, else a pool."""
     if job.dry_run:
         return DryRun()
-    client = parts.plugins.client
-    spec = RunnerSpec(
+    spec = runner_spec(job, parts)
+    planner = Planner(parts.samples, parts.engine.block)
+    if workers == 1:
+        return InProcess(build_runner(spec, parts.plugins.client), planner)
+    return Pool(spec, workers, len(parts.model.vector), planner)
+
+
+def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
+    """Return what those must know who train and test the job's clients."""
+    return RunnerSpec(
         dataset=parts.dataset.path,
         model=job.model,
         objective=job.local.objective,
-        client=class_reference(client),
+        client=class_reference(parts.plugins.client),
         plugins=job.plugins,
         seed=job.seed,
         within_client=parts.split.within_client,
@@ -192,12 +202,9 @@ def executor(job: Job, parts: Parts, workers: int) -> Executor:
         test_held_out=job.evaluate.split == "held_out",
         vectorised=parts.engine.name == "vectorised",
         sample=int(parts.split.train[0]),
+        backend=job.backend,
         device=job.device,
     )
-    planner = Planner(parts.samples, parts.engine.block)
-    if workers == 1:
-        return InProcess(build_runner(spec, client), planner)
-    return Pool(spec, workers, len(parts.model.vector), planner)
 
 
 def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int:
