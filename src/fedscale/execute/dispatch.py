@@ -25,6 +25,16 @@ class Station(Protocol):
     """One worker as the dispatcher sees it."""
 
     @property
+    def ready(self) -> bool:
+        """Whether a request can be sent; a worker that is being started may be far from that."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The machine that the worker is on."""
+        ...
+
+    @property
     def item(self) -> int:
         """The task or client that the worker is at, or -1."""
         ...
@@ -62,8 +72,8 @@ class Sweep:
         """Every request is answered and folded."""
         return self._next == len(self.requests)
 
-    def next(self, forecast: Forecast) -> int | None:
-        """Return the number of the request to begin now: that with the longest forecast of those within the window."""
+    def next(self, forecast: Forecast, node: str) -> int | None:
+        """Return the number of the request to begin now on a node: here the longest of those within the window."""
         within = [number for number in self._todo if number < self._next + self._ahead]
         if not within:
             return None
@@ -109,6 +119,11 @@ class Dispatcher:
         self._most_deaths = limits.TASK_DEATHS * len(stations)
         self._forecast = Forecast()
 
+    def join(self, station: Station) -> None:
+        """Take in another worker."""
+        self._idle.append(station)
+        self._most_deaths += limits.TASK_DEATHS
+
     def begin(self, sweep: Sweep) -> None:
         """Hand out the first requests of a sweep, before those of others that are under way."""
         self._sweeps = [sweep, *(other for other in self._sweeps if not other.done)]
@@ -128,16 +143,14 @@ class Dispatcher:
             self.finish(sweep)
 
     def _hand_out(self) -> None:
-        while self._idle:
-            found = next(
-                ((sweep, number) for sweep in self._sweeps if (number := sweep.next(self._forecast)) is not None), None
-            )
-            if found is None:
-                return
-            sweep, number = found
-            station = self._idle.pop(0)
-            self._busy[station] = found
-            station.ask(sweep.requests[number])
+        for station in [station for station in self._idle if station.ready]:
+            for sweep in self._sweeps:
+                number = sweep.next(self._forecast, station.node)
+                if number is not None:
+                    self._idle.remove(station)
+                    self._busy[station] = (sweep, number)
+                    station.ask(sweep.requests[number])
+                    break
 
     def _take(self, station: Station) -> None:
         sweep, number = self._busy.pop(station)

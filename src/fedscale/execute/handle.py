@@ -21,6 +21,11 @@ from fedscale.execute.spec import RunnerSpec
 class Handle:
     """Starts a worker, asks it, notices when it dies or hangs, and replaces it."""
 
+    ready = True
+    """A request that is sent to a worker which is being started waits for it in the socket."""
+
+    node = "here"
+
     def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int) -> None:
         outputs = {f"output{number}": nameless(4 * length) for number in range(2)}
         self._files = {"model": model, **outputs, "counter": nameless(8)}

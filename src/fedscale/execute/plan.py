@@ -17,10 +17,10 @@ from fedscale.learn.conf import TrainConf
 from fedscale.learn.samples import processed, step_count
 from fedscale.learn.updates import WeightedSum
 
-TAPER: Final = 16
+TAPER: Final = 8
 """A block is at most this part of the tasks that are left."""
 
-SMALLEST: Final = 8
+SMALLEST: Final = 4
 """Towards the end, blocks shrink to this part of their full size."""
 
 GROUP: Final = 8
@@ -79,6 +79,10 @@ class Fold:
         if self._blocks % GROUP == 0:
             self._close()
 
+    def add_group(self, total: Tensor, weight: float) -> None:
+        """Add the sum of the next group, whose blocks were added up elsewhere; see `group_sum`."""
+        self._total.merge(total, weight)
+
     def result(self) -> WeightedSum:
         """Return the total; nothing is added afterwards."""
         self._close()
@@ -87,3 +91,11 @@ class Fold:
     def _close(self) -> None:
         self._total.merge(self._group.total, self._group.weight)
         self._group.clear()
+
+
+def group_sum(parts: Sequence[Tensor], weights: Sequence[float]) -> WeightedSum:
+    """Add up the sums of a group's blocks as `Fold` does."""
+    group = WeightedSum(len(parts[0]))
+    for total, weight in zip(parts, weights, strict=True):
+        group.merge(total, weight)
+    return group
