@@ -51,7 +51,7 @@ def run(
         return
     if job is None:
         raise typer.BadParameter("name a YAML file or a recipe (fedscale run --list shows them)", param_hint="JOB")
-    chosen = _job(job, settings or [], plugin or [])
+    chosen = read_job(job, settings or [], plugin or [])
     if dry_run:
         chosen = chosen.model_copy(update={"dry_run": True})
     if show:
@@ -97,7 +97,8 @@ def _list() -> None:
         typer.echo(f"{name:14} {describe(name)}")
 
 
-def _job(name: str, settings: list[str], plugins: list[Path]) -> Job:
+def read_job(name: str, settings: list[str], plugins: list[Path]) -> Job:
+    """Read a job file, or look up a recipe, and apply what the command line changes."""
     from fedscale.job import Job
     from fedscale.recipes import RECIPES, recipe
 
