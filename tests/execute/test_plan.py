@@ -25,9 +25,9 @@ def test_most_work_comes_first_and_equals_in_the_order_of_tasks():
 
 def test_blocks_shrink_towards_the_end():
     sizes = [len(block) for block in Planner(np.ones(300, int), 16).blocks([conf(i, i) for i in range(300)])]
-    # 300 / 16 is more than a block; from 240 left on a sixteenth of the rest, rounded up; 2 = 16 / 8 at the end.
-    assert sizes[:8] == [16, 16, 16, 16, 15, 14, 13, 13]
-    assert sizes[-3:] == [2, 2, 2]
+    # Up to 128 left, an eighth of the rest is a block or more; 108 / 8, rounded up, is 14; and 16 / 4 at the end.
+    assert sizes[:15] == [16] * 12 + [14, 12, 11]
+    assert sizes[-4:] == [4, 4, 4, 2]
     assert sizes == sorted(sizes, reverse=True)
 
 

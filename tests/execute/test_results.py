@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fedscale.core.client import Client, TestResult, TrainResult
-from fedscale.execute.messages import read_report
+from fedscale.execute.base import Report
+from fedscale.execute.messages import read_report, write_report
 from fedscale.outcomes import Fate
 
 
@@ -107,10 +108,10 @@ def test_uploads_are_measured_in_bytes(here, vector, tasks, payload):
 
 def test_reports_travel_as_plain_values(train):
     import json
-    from dataclasses import asdict
 
     report = train(changed(metrics={"norm": np.float64(2)})).reports[0]
-    assert read_report(json.loads(json.dumps(asdict(report)))) == report
+    for one in (report, Report(3), Report(4, fate=Fate.FAILED, why="no luck", trace="File ...", size=7)):
+        assert read_report(json.loads(json.dumps(write_report(one)))) == one
 
 
 class Counting(Client):

@@ -21,6 +21,7 @@ from fedscale.learn.objectives import FedProx, Plain
 from fedscale.learn.samples import ClientSamples
 from fedscale.learn.tasks import Classification, NextToken
 from fedscale.learn.vectorised import Assignment, Vectorised
+from fedscale.learn.ways import AsChain, ByVmap, OnOneBatch
 
 SIZES = [7, 23, 1, 12, 40, 3]
 CLASSES = 5
@@ -135,6 +136,17 @@ class Twice(nn.Module):
         return self.out(self.layer(torch.tanh(self.layer(x))))
 
 
+class Half(nn.Module):
+    """Layers of the usual kind in a module of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(64, 6), nn.Linear(6, CLASSES)
+
+    def forward(self, x):
+        return self.outer(self.inner(x) / 2)
+
+
 class OwnParameter(nn.Module):
     def __init__(self):
         super().__init__()
@@ -158,8 +170,23 @@ def frozen(layer):
         [nn.Linear(64, 6, bias=False), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, CLASSES)],
         [nn.Linear(64, 6), nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, CLASSES)],
         [nn.Linear(64, 6), nn.Dropout(0.0), nn.GroupNorm(2, 6), nn.Linear(6, CLASSES)],
+        [nn.Linear(64, 6, bias=False), nn.Tanh(), nn.Linear(6, 7), nn.Sigmoid(), nn.Linear(7, CLASSES), nn.ReLU()],
+        [nn.Linear(64, 6), nn.ReLU(), nn.Tanh(), nn.Linear(6, CLASSES)],
+        [nn.ReLU(), nn.Linear(64, CLASSES)],
+        [Half()],
     ],
-    ids=["layer used twice", "own parameter", "frozen", "layer norm", "norm alone", "group norm"],
+    ids=[
+        "layer used twice",
+        "own parameter",
+        "frozen",
+        "layer norm",
+        "norm alone",
+        "group norm",
+        "activations",
+        "two in a row",
+        "activation first",
+        "own forward",
+    ],
 )
 def test_models_of_other_shapes_come_to_the_same(layers, objective):
     assert_agreement(module_of(layers), clients(IMAGE), objective)
@@ -167,9 +194,15 @@ def test_models_of_other_shapes_come_to_the_same(layers, objective):
 
 def test_small_layers_step_by_themselves_where_nothing_else_is_wanted():
     """If this fails the engine still computes the same, but not in the quick way."""
-    engine = assert_agreement(in_double(IMAGE, "mlp", {}), clients(IMAGE), Plain())
-    assert engine._stepping == {0, 1, 2, 3}
-    assert Vectorised(module_of([Twice()]), Plain(), clients(IMAGE)[4])._stepping == set()
+    ways = [
+        (in_double(IMAGE, "mlp", {}), AsChain, {0, 1, 2, 3}),
+        (module_of([Half()]), OnOneBatch, {0, 1, 2, 3}),
+        (module_of([Twice()]), OnOneBatch, set()),
+        (module_of([nn.Linear(64, CLASSES), OwnParameter()]), ByVmap, set()),
+    ]
+    for model, kind, stepping in ways:
+        way = assert_agreement(model, clients(IMAGE), Plain())._way
+        assert (type(way), way.stepping) == (kind, stepping)
 
 
 class Undecided(nn.Module):
@@ -209,8 +242,8 @@ def test_the_rule_and_its_reasons(monkeypatch):
 
 
 def test_blocks_are_as_large_as_the_cache_holds():
-    # 8 MiB hold 19 copies of 108,670 parameters in float32, 43 of 48,670, and 1 of 6.6 million.
-    assert [stack_size(n) for n in (108_670, 48_670, 6_600_000, 10)] == [16, 32, 4, 64]
+    # 4 MiB hold 9 copies of 108,670 parameters in float32, 21 of 48,670, and none of 6.6 million.
+    assert [stack_size(n) for n in (108_670, 48_670, 6_600_000, 10)] == [8, 16, 4, 64]
 
 
 @pytest.mark.parametrize(
@@ -221,5 +254,9 @@ def test_losses_of_groups_are_the_losses_of_each(card, task):
     outputs = torch.randn(*shape, CLASSES, generator=torch.Generator().manual_seed(0))
     targets = torch.randint(1, CLASSES, shape, generator=torch.Generator().manual_seed(0))
     targets[5] = task.fields[-1].pad
-    expected = [task.loss(outputs[begin : begin + 4], targets[begin : begin + 4]) for begin in (0, 4, 8)]
-    torch.testing.assert_close(task.group_losses(outputs, targets, 3), torch.stack(expected))
+    outputs.requires_grad_()
+    expected = torch.stack([task.loss(outputs[begin : begin + 4], targets[begin : begin + 4]) for begin in (0, 4, 8)])
+    expected.sum().backward()
+    losses, gradient = task.group_losses(outputs.detach(), targets, 3)
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(gradient, outputs.grad)

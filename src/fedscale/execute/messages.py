@@ -11,7 +11,8 @@ from fedscale.execute.base import ClientSums, Report
 from fedscale.learn.conf import TrainConf
 from fedscale.outcomes import Fate
 
-_CONF: Final = [field.name for field in fields(TrainConf)]
+_CONF: Final = [field.name for field in fields(TrainConf) if field.name not in ("task", "client")]
+_NOTHING: Final = vars(Report(task=-1))
 
 
 def send(connection: Connection, message: dict[str, Any]) -> None:
@@ -32,13 +33,15 @@ def receive(connection: Connection) -> dict[str, Any]:
 def train_request(kind: str, stamp: int, tasks: list[TrainConf], work: tuple[int, int]) -> dict[str, Any]:
     """Ask for a block of tasks to be trained (kind ``train``) or measured (kind ``upload_sizes``).
 
-    ``alone`` asks to train one after another even where the engine can train them together.
+    The tasks of a block differ in task and client only. ``alone`` asks to train one after another even where the
+    engine can train them together.
     """
     return {
         "kind": kind,
         "stamp": stamp,
         "items": [conf.task for conf in tasks],
-        "tasks": [{name: getattr(conf, name) for name in _CONF} for conf in tasks],
+        "tasks": [{"task": conf.task, "client": conf.client} for conf in tasks],
+        "conf": {name: getattr(tasks[0], name) for name in _CONF},
         "work": work,
         "alone": False,
     }
@@ -49,9 +52,19 @@ def test_request(stamp: int, clients: list[int], version: int) -> dict[str, Any]
     return {"kind": "test", "stamp": stamp, "items": clients, "clients": clients, "version": version}
 
 
+def read_tasks(request: dict[str, Any]) -> list[TrainConf]:
+    """Rebuild the tasks of a request."""
+    return [TrainConf(**request["conf"], **task) for task in request["tasks"]]
+
+
+def write_report(report: Report) -> dict[str, Any]:
+    """Return a report as its message: what differs from a report of nothing."""
+    return {name: value for name, value in vars(report).items() if value != _NOTHING[name]}
+
+
 def read_report(values: dict[str, Any]) -> Report:
     """Rebuild a report from its message."""
-    fate = values.pop("fate")
+    fate = values.pop("fate", None)
     return Report(**values, fate=None if fate is None else Fate(fate))
 
 

@@ -23,10 +23,9 @@ from torch import Tensor
 
 from fedscale.errors import FedScaleError
 from fedscale.execute.memory import as_counter, as_vector
-from fedscale.execute.messages import receive, send
+from fedscale.execute.messages import read_tasks, receive, send, write_report
 from fedscale.execute.runner import Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
-from fedscale.learn.conf import TrainConf
 from fedscale.learn.updates import WeightedSum
 
 
@@ -52,7 +51,7 @@ class Worker:
                 case "train":
                     answer = self._train(vector, request)
                 case "upload_sizes":
-                    sizes = self._runner.upload_sizes(vector, _tasks(request), self._progress)
+                    sizes = self._runner.upload_sizes(vector, read_tasks(request), self._progress)
                     answer = {"sizes": list(sizes.items())}
                 case _:
                     results = self._runner.test(vector, request["clients"], request["version"], self._progress)
@@ -62,7 +61,7 @@ class Worker:
         return {**answer, "seconds": time.perf_counter() - begin}
 
     def _train(self, vector: Tensor, request: dict[str, Any]) -> dict[str, Any]:
-        tasks = _tasks(request)
+        tasks = read_tasks(request)
         output = self._outputs[request["output"]]
         if not request["alone"]:
             reports, total = self._runner.train(vector, tasks, self._progress)
@@ -73,7 +72,7 @@ class Worker:
                 reports += done
                 total.merge(part.total, part.weight)
         output.copy_(total.total)
-        return {"reports": [vars(report) for report in reports], "weight": total.weight}
+        return {"reports": [write_report(report) for report in reports], "weight": total.weight}
 
     def _model(self, stamp: int) -> Tensor:
         """Return a private copy of the shared model, made once per version."""
@@ -84,10 +83,6 @@ class Worker:
 
     def _progress(self, item: int) -> None:
         self._counter[0] = item
-
-
-def _tasks(request: dict[str, Any]) -> list[TrainConf]:
-    return [TrainConf(**conf) for conf in request["tasks"]]
 
 
 def serve(connection: Connection) -> None:

@@ -20,7 +20,7 @@ from fedscale.learn.vectorised import Vectorised
 PLAIN_BLOCK: Final = 4
 """Clients that the plain engine's worker trains in one go: enough to make asking for them cheap."""
 
-STACK_BYTES: Final = 8 << 20
+STACK_BYTES: Final = 4 << 20
 """What a vectorised block's parameters may take: about a processor's share of its last cache."""
 
 SMALLEST_STACK, LARGEST_STACK = 4, 64

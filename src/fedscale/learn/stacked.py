@@ -34,36 +34,49 @@ class Stacks:
     calls: dict[str, int] = field(default_factory=dict)
 
 
+def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """Return x (clients, rows, in) · w (clients, out, in)ᵀ + b (clients, out)."""
+    transposed = w.transpose(1, 2)
+    return torch.bmm(x, transposed) if b is None else torch.baddbmm(b[:, None], x, transposed)
+
+
+def descend(x: Tensor, w: Tensor, b: Tensor | None, gradient: Tensor, lr: float) -> None:
+    """Take the step w − lr·∇, given the ``gradient`` of the `product`."""
+    w.baddbmm_(gradient.transpose(1, 2), x, alpha=-lr)
+    if b is not None:
+        b.add_(gradient.sum(1), alpha=-lr)
+
+
+def slopes(x: Tensor, b: Tensor | None, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients of w and b, given that of the `product`."""
+    return torch.bmm(gradient.transpose(1, 2), x), None if b is None else gradient.sum(1)
+
+
 class _Product(torch.autograd.Function):
-    """x (clients, rows, in) · w (clients, out, in)ᵀ + b (clients, out), with the step in the backward pass."""
+    """The `product`, with the step in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, anchor: Tensor, lr: float | None) -> Tensor:
         ctx.save_for_backward(x)
         ctx.w, ctx.b, ctx.lr = w, b, lr
-        transposed = w.transpose(1, 2)
-        return torch.bmm(x, transposed) if b is None else torch.baddbmm(b[:, None], x, transposed)
+        return product(x, w, b)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x,), (gradient,) = ctx.saved_tensors, gradients
-        w, b, lr = ctx.w, ctx.b, ctx.lr
-        to_x = torch.bmm(gradient, w) if ctx.needs_input_grad[0] else None
-        transposed = gradient.transpose(1, 2)
-        if lr is None:
-            return to_x, torch.bmm(transposed, x), None if b is None else gradient.sum(1), None, None
-        w.baddbmm_(transposed, x, alpha=-lr)
-        if b is not None:
-            b.add_(gradient.sum(1), alpha=-lr)
-        return to_x, None, None, w.new_zeros(()), None
+        to_x = torch.bmm(gradient, ctx.w) if ctx.needs_input_grad[0] else None
+        if ctx.lr is None:
+            return to_x, *slopes(x, ctx.b, gradient), None, None
+        descend(x, ctx.w, ctx.b, gradient, ctx.lr)
+        return to_x, None, None, ctx.w.new_zeros(()), None
 
 
 def _linear(layer: nn.Linear, name: str, stacks: Stacks, x: Tensor) -> Tensor:
     stacks.calls[name] = stacks.calls.get(name, 0) + 1
     w, b = stacks.weights[f"{name}weight"], stacks.weights.get(f"{name}bias")
     rows = x.reshape(len(w), -1, x.shape[-1])
-    product: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.lr)  # type: ignore[no-untyped-call]
-    return product.view(*x.shape[:-1], -1)
+    result: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.lr)  # type: ignore[no-untyped-call]
+    return result.view(*x.shape[:-1], -1)
 
 
 def _embedding(layer: nn.Embedding, name: str, stacks: Stacks, x: Tensor) -> Tensor:

@@ -54,8 +54,12 @@ class Task(Protocol):
         """Return the mean loss, a scalar."""
         ...
 
-    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
-        """Return the mean loss of each of ``groups`` parts of equal length, one after another: shape (groups,)."""
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of each of ``groups`` parts of equal length, one after another, without a graph.
+
+        Returns:
+            losses (groups,), and the gradient of their sum with respect to ``outputs``, of its shape.
+        """
         ...
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
@@ -89,8 +93,8 @@ class Classification:
         """Return the mean cross-entropy of (n, classes) logits."""
         return functional.cross_entropy(outputs, targets, ignore_index=self.NOBODY)
 
-    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
-        """Return the mean cross-entropy of each group."""
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """Return the mean cross-entropy of each group, and its gradient."""
         return _group_losses(outputs, targets, groups, self.NOBODY)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
@@ -119,9 +123,10 @@ class NextToken:
         """Return the mean cross-entropy of (n, length, classes) logits over positions that are not padding."""
         return functional.cross_entropy(outputs.flatten(0, 1), targets.reshape(-1), ignore_index=self.PAD)
 
-    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> Tensor:
-        """Return the mean cross-entropy of each group, padding left out."""
-        return _group_losses(outputs.flatten(0, 1), targets.reshape(-1), groups, self.PAD)
+    def group_losses(self, outputs: Tensor, targets: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """Return the mean cross-entropy of each group, padding left out, and its gradient."""
+        losses, gradient = _group_losses(outputs.flatten(0, 1), targets.reshape(-1), groups, self.PAD)
+        return losses, gradient.view_as(outputs)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[int, dict[str, float]]:
         """Count correct next tokens and add up the loss, padding left out."""
@@ -132,9 +137,15 @@ class NextToken:
         return int(real.sum()), {"correct": correct, "loss": loss}
 
 
-def _group_losses(outputs: Tensor, targets: Tensor, groups: int, nobody: int) -> Tensor:
-    losses = functional.cross_entropy(outputs, targets, ignore_index=nobody, reduction="none").view(groups, -1)
-    return losses.sum(1) / (targets != nobody).view(groups, -1).sum(1)
+def _group_losses(outputs: Tensor, targets: Tensor, groups: int, nobody: int) -> tuple[Tensor, Tensor]:
+    """Return cross-entropies and their gradient: (softmax − one-hot) / count, and 0 where the target is ``nobody``."""
+    counted = (targets != nobody).view(groups, -1).to(outputs.dtype)
+    shares = (counted / counted.sum(1, keepdim=True)).view(-1, 1)
+    chosen = targets.clamp(min=0)[:, None]  # of those not counted any will do
+    log_softmax = outputs.log_softmax(1)
+    losses = (log_softmax.gather(1, chosen) * shares).view(groups, -1).sum(1).neg()
+    gradient = log_softmax.exp_().scatter_add_(1, chosen, outputs.new_full((1, 1), -1.0).expand(chosen.shape))
+    return losses, gradient.mul_(shares)
 
 
 TASKS: Final[Table[Task]] = Table("task", {"classification": Classification, "next_token": NextToken})

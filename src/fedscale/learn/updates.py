@@ -73,11 +73,11 @@ class WeightedSum:
 
     def add_stacks(self, parts: Sequence[Tensor], weights: Sequence[float]) -> None:
         """Add several updates at once, given as one stack (updates, *shape) for each part of the vector."""
-        factors = torch.tensor(weights, dtype=self.total.dtype, device=self.total.device)
+        factors = torch.tensor([weights], dtype=self.total.dtype, device=self.total.device)
         begin = 0
         for part in parts:
             rows = part.flatten(1)
-            self.total[begin : begin + rows.shape[1]].addmv_(rows.t(), factors)
+            self.total[begin : begin + rows.shape[1]].view(1, -1).addmm_(factors, rows)
             begin += rows.shape[1]
         self.weight += sum(weights)
 

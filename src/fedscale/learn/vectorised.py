@@ -7,25 +7,24 @@ of small matrix products. The plain engine is the reference: `tests/learn/test_v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from fedscale.errors import EngineError
 from fedscale.learn import plain
+from fedscale.learn.chain import chain_of
 from fedscale.learn.conf import TrainConf
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import Objective, Plain
 from fedscale.learn.samples import ClientSamples, Rows, side_by_side
-from fedscale.learn.stacked import Stacks, stacked
-
-Gradients = Callable[[list[Tensor], Sequence[int], Tensor, Tensor], tuple[Tensor, list[Tensor]]]
+from fedscale.learn.ways import AsChain, ByVmap, OneByOne, OnOneBatch, Way
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,6 @@ class Deltas:
 class Vectorised:
     """Trains blocks of clients with a torch model.
 
-    Models made of linear layers, embeddings and layer norms run on one long batch (`fedscale.learn.stacked`); all
-    others through `torch.func.vmap`, which is general, and slower.
-
     Args:
         model: gives the module and the shapes; its own state is not touched.
         objective: see `fedscale.learn.objectives`; it gets stacks of parameters, clients first.
@@ -77,31 +73,21 @@ class Vectorised:
     def __init__(self, model: Model, objective: Objective, sample: ClientSamples) -> None:
         self._model = model
         self._objective = objective
-        anchor = torch.zeros((), dtype=model.vector.dtype, device=model.device, requires_grad=True)
-        self._stacks = Stacks(anchor)
-        self._module, known, linear = stacked(model.module, self._stacks)
-        self._module.train()
-        self._names = [name for name, value in model.module.named_parameters() if value.requires_grad]
-        self._stepping: set[int] = set()
-        self._forward = vmap(self._loss)
-        trial = _Trial(self._gradients, model, sample)
-        if not trial.passes():
-            raise EngineError("samples of a batch have to do with each other, so batches cannot be filled up")
-        if known.issuperset(self._names) and self._runs_on_one_batch(trial) and set(self._stacks.calls.values()) <= {1}:
-            # A layer that is used twice must not step in between.
-            self._stepping = {i for i, name in enumerate(self._names) if name in linear}
+        self._way = _quickest(model, sample)
+        self._stacks: list[Tensor] = []
 
     def train(self, vector: Tensor, block: Sequence[Assignment]) -> Deltas:
         """Train every task of the block from the model ``vector``.
 
         Those with most steps come first in the stacks, so that those still at work are always the first ones, and
         those that are done cost nothing.
+
+        What is returned is overwritten by the next call: memory that is used again is much quicker than new memory.
         """
-        self._model.module.train()
         steps = [list(one.samples.steps(one.conf)) for one in block]
         order = sorted(range(len(block)), key=lambda i: -len(steps[i]))
         start = self._model.views(vector)
-        weights = _copies(start, len(block))
+        weights = self._copies(start, len(block))
         samples = [block[i].samples for i in order]
         losses = self._descend(weights, start, samples, [steps[i] for i in order], block[0].conf)
         torch._foreach_sub_(weights, start)
@@ -109,6 +95,12 @@ class Vectorised:
         if place != order:
             weights = [part[place] for part in weights]
         return Deltas(weights, [losses[i] for i in place])
+
+    def _copies(self, parts: list[Tensor], count: int) -> list[Tensor]:
+        """Return one stack of ``count`` copies per part."""
+        if not self._stacks or len(self._stacks[0]) < count:
+            self._stacks = [part.new_empty((count, *part.shape)) for part in parts]
+        return [stack[:count].copy_(part) for stack, part in zip(self._stacks, parts, strict=True)]
 
     def _descend(
         self,
@@ -119,110 +111,89 @@ class Vectorised:
         conf: TrainConf,
     ) -> list[float]:
         """Take all steps, changing ``weights`` in place; return each client's mean loss per sample."""
-        stepping = self._stepping if self._is_plain(conf) else set()
-        self._stacks.lr = conf.lr if stepping else None
-        rest = [i for i in range(len(weights)) if i not in stepping]
+        lr = conf.lr if self._is_plain(conf) else None
+        rest = [i for i in range(len(weights)) if lr is None or i not in self._way.stepping]
         velocity: list[Tensor] = []
         history = []
         for step in range(len(steps[0])):
             rows = [client[step] for client in steps if len(client) > step]
             at_work = [part[: len(rows)] for part in weights]
             batch = self._model.placed(*side_by_side(self._model.task, samples[: len(rows)], rows))
-            losses, gradients = self._gradients(at_work, rest, *batch)
-            moving = [part[: len(rows)] for part in velocity]
+            losses, gradients = self._way.gradients(at_work, *batch, lr)
             if rest:
+                moving = [part[: len(rows)] for part in velocity]
                 still = [at_work[i] for i in rest], [start[i] for i in rest]
                 plain.step(*still, gradients, moving, self._objective, conf)
-            velocity = velocity or moving
+                velocity = velocity or moving
             history.append(losses)
         return _mean_losses(history, steps)
 
     def _is_plain(self, conf: TrainConf) -> bool:
-        """Say whether a step is ``w − lr·∇loss``, which the layers can take by themselves."""
+        """Say whether a step is ``w − lr·∇loss``, which some parameters can take by themselves."""
         return isinstance(self._objective, Plain) and not conf.momentum and not conf.weight_decay
 
-    def _gradients(
-        self, weights: list[Tensor], wanted: Sequence[int], inputs: Tensor, targets: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return each client's loss, and the stacked gradients of the ``wanted`` parameters; others have stepped."""
-        sources = [weights[i].detach().requires_grad_() for i in wanted]
-        used = list(weights)
-        for i, source in zip(wanted, sources, strict=True):
-            used[i] = source
-        losses = self._forward(used, inputs, targets)
-        sources.append(self._stacks.anchor)
-        *gradients, _ = torch.autograd.grad(losses.sum(), sources, allow_unused=True, materialize_grads=True)
-        return losses.detach(), gradients
 
-    def _loss(self, weights: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of one client; `vmap` makes it that of all."""
-        named = dict(zip(self._names, weights, strict=True))
-        return self._model.task.loss(functional_call(self._model.module, named, (inputs,)), targets)
+def _quickest(model: Model, sample: ClientSamples) -> Way:
+    """Return the quickest way that comes to the same together as clients come to alone, on a trial.
 
-    def _on_one_batch(self, weights: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the losses of all clients, whose samples pass through the stacked layers one after another."""
-        self._stacks.weights = dict(zip(self._names, weights, strict=True))
-        outputs = self._module(inputs.flatten(0, 1))
-        return self._model.task.group_losses(outputs, targets.flatten(0, 1), len(targets))
-
-    def _runs_on_one_batch(self, trial: _Trial) -> bool:
-        """Change to the stacked layers, if they pass the trial."""
-        general, self._forward = self._forward, self._on_one_batch
-        self._stacks.calls.clear()
-        with suppress(EngineError):
-            if trial.passes():
-                return True
-        self._forward = general
-        return False
+    What a chain does is known from its layers. A module's own forward may do anything, so vmap must be able to follow
+    it.
+    """
+    trial = _Trial(model, sample)
+    if (chain := chain_of(model.module)) and trial.passes_silently(way := AsChain(chain, model.task)):
+        return way
+    general = ByVmap(model.module, model.task)
+    if not trial.passes(general):
+        raise EngineError("samples of a batch have to do with each other, so batches cannot be filled up")
+    one_batch = OnOneBatch(model.module, model.task, model.vector)
+    if one_batch.knows_all and trial.passes_silently(one_batch):
+        one_batch.let_step()
+        return one_batch
+    return general
 
 
 class _Trial:
     """Two clients with different weights and one row more for the first, together and each alone."""
 
-    def __init__(self, gradients: Gradients, model: Model, sample: ClientSamples) -> None:
-        self._gradients = gradients
-        self._weights = _copies(model.views(model.vector), 2)
-        for part in self._weights:
-            part[1].mul_(0.9)
+    def __init__(self, model: Model, sample: ClientSamples) -> None:
+        self._weights = [torch.stack([part, part * 0.9]) for part in model.views(model.vector)]
         rows = [np.array([0, 1]) % len(sample), np.array([2]) % len(sample)]
         self._together = model.placed(*side_by_side(model.task, [sample, sample], rows))
-        self._alone = [model.placed(*side_by_side(model.task, [sample], [chosen])) for chosen in rows]
-        self._expected: list[list[Tensor]] = []
+        alone = [model.placed(*side_by_side(model.task, [sample], [chosen])) for chosen in rows]
+        alike = OneByOne(copy.deepcopy(model.module), model.task)  # a copy, since BatchNorm would move its statistics
+        each = [self._run(alike, slice(i, i + 1), batch) for i, batch in enumerate(alone)]
+        self._expected = [torch.cat(parts) for parts in zip(*each, strict=True)]
 
-    def passes(self) -> bool:
-        """Say whether both come to the same together as alone, which is asked only once.
+    def passes(self, way: Way) -> bool:
+        """Say whether both come to the same together as alone.
 
         Raises:
             EngineError: the model cannot be computed in this way.
         """
-        if not self._expected:
-            self._expected = [self._run(slice(i, i + 1), batch) for i, batch in enumerate(self._alone)]
-        found = self._run(slice(0, 2), self._together)
-        expected = [torch.cat(parts) for parts in zip(*self._expected, strict=True)]
-        return all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, other in zip(found, expected, strict=True))
+        found = self._run(way, slice(0, 2), self._together)
+        return all(torch.allclose(*pair, rtol=1e-3, atol=1e-5) for pair in zip(found, self._expected, strict=True))
 
-    def _run(self, clients: slice, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+    def passes_silently(self, way: Way) -> bool:
+        """Say whether a way can be taken, and comes to the same."""
+        with suppress(EngineError):
+            return self.passes(way)
+        return False
+
+    def _run(self, way: Way, clients: slice, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
         try:
-            losses, gradients = self._gradients(
-                [part[clients] for part in self._weights], range(len(self._weights)), *batch
-            )
+            losses, gradients = way.gradients([part[clients] for part in self._weights], *batch, None)
         except Exception as error:  # whatever a module may raise
             reason = str(error).strip().splitlines() or [""]
             raise EngineError(f"{type(error).__name__}: {reason[0][:200]}") from error
         return [losses, *gradients]
 
 
-def _copies(parts: list[Tensor], count: int) -> list[Tensor]:
-    """Return one stack of ``count`` copies per part."""
-    return [part.new_empty((count, *part.shape)).copy_(part) for part in parts]
-
-
 def _mean_losses(history: list[Tensor], steps: list[list[Rows]]) -> list[float]:
     """Return each client's loss per sample over all of its steps; ``history[k]`` has those of the clients at step k."""
-    table = torch.zeros(len(steps), len(history), dtype=torch.float64)
-    for step, losses in enumerate(history):
-        table[: len(losses), step] = losses
-    sizes = torch.zeros_like(table)
+    sizes = np.zeros((len(steps), len(history)))
     for client, rows in enumerate(steps):
-        sizes[client, : len(rows)] = torch.tensor([len(chosen) for chosen in rows], dtype=torch.float64)
+        sizes[client, : len(rows)] = [len(chosen) for chosen in rows]
+    table = np.zeros_like(sizes)
+    for step, losses in enumerate(history):
+        table[: len(losses), step] = losses.cpu()
     return list(((table * sizes).sum(1) / sizes.sum(1)).tolist())
