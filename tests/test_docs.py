@@ -30,13 +30,20 @@ from fedscale.learn.models import MODELS
 from fedscale.learn.objectives import OBJECTIVES
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.select import SELECTORS
+from fedscale.simulation.sites import EXECUTORS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-TABLES = {"server": SERVER_OPTIMIZERS, "local.objective": OBJECTIVES, "selector": SELECTORS, "model": MODELS}
+TABLES = {
+    "server": SERVER_OPTIMIZERS,
+    "local.objective": OBJECTIVES,
+    "selector": SELECTORS,
+    "executor": EXECUTORS,
+    "model": MODELS,
+}
 GIVEN = {
     "metrics.md": "import fedscale\n"
     "job = fedscale.recipe('digits').with_settings(['rounds.count=1'])\n"
@@ -175,7 +182,7 @@ def test_the_whole_job_is_documented_with_its_defaults():
 
 
 def options(factory) -> dict:
-    runtime = ("sample_shape", "classes", "card")
+    runtime = ("sample_shape", "classes", "card", "workers", "parts", "observer", "device")
     parameters = inspect.signature(factory).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name not in runtime}
 

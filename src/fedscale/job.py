@@ -250,6 +250,8 @@ class Job(Section):
     """One client after another, or blocks of clients at once where the model allows it; the log says which, and why."""
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     """Where models are trained and tested."""
+    executor: Component = Component(name="pool")
+    """Where the job runs: in processes of this machine, or on a cluster. No part of what it is: not in its digest."""
     dry_run: bool = False
     """Select, price and log as ever, but train and test nothing: the model stays as it is."""
     checkpoint_every: Positive = 5
@@ -292,6 +294,12 @@ class Job(Section):
             _apply(values, setting)
         return Job.parse(values, "--set")
 
+    def on(self, executor: Component | str) -> Job:
+        """Return this job to be run elsewhere; with the options that it has for that place, where none are given."""
+        chosen = Component.model_validate(executor)
+        options = self.executor.options if chosen.name == self.executor.name else {}
+        return self.model_copy(update={"executor": Component(name=chosen.name, **options | chosen.options)})
+
     @property
     def files(self) -> dict[str, Path]:
         """The user's files that the job names (traces and plugins), by the keys that name them."""
@@ -300,8 +308,12 @@ class Job(Section):
         return {key: path for key, path in tables.items() if path is not None} | plugins
 
     def facts(self) -> dict[str, Any]:
-        """Return the whole job as plain values, with files by their names alone: the same on every machine."""
+        """Return the job as plain values, with files by their names alone: the same on every machine.
+
+        Where it runs is left out.
+        """
         values = self.model_dump(mode="json")
+        del values["executor"]
         for section in ("devices", "availability"):
             if values[section]["file"] is not None:
                 values[section]["file"] = Path(values[section]["file"]).name

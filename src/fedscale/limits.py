@@ -58,6 +58,9 @@ TASK_SECONDS: Final = 900.0
 WORKER_START_SECONDS: Final = 300.0
 """Longest that a worker may take to load its model and data."""
 
+NODE_SECONDS: Final = 60.0
+"""Longest wait for a node of a cluster to tell which task a worker died of."""
+
 TASK_DEATHS: Final = 3
 """Workers that may die on one task before the task is given up as failed."""
 

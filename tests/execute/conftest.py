@@ -26,7 +26,7 @@ from fedscale.core.client import Client, TrainResult
 MARKS = Path({marks!r})
 
 class Trouble(Client):
-    """Does what the marks folder says for a client: kill, kill-once, hang-once, raise, nan, shape."""
+    """Does what the marks folder says for a client: kill, kill-once, hang-once, slow, raise, nan, shape."""
 
     def train(self, client_data, model, conf):
         result = super().train(client_data, model, conf)
@@ -38,6 +38,8 @@ class Trouble(Client):
                 os.kill(os.getpid(), signal.SIGKILL)
             if what.startswith("hang"):
                 time.sleep(600)
+            if what == "slow":
+                time.sleep(0.3)
             if what == "raise":
                 raise ValueError(f"no luck with {{object()}}")
             if what == "nan":

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from fedscale.job import Job
     from fedscale.simulation.run import Run
 
-Workers = Annotated[int | None, typer.Option(help="Processes to train with; by default one per core.", min=1)]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes to train with; by default one per core, or per core of a cluster.", min=1)
+]
+Executor = Annotated[
+    str | None, typer.Option(help="Where to train: pool (this machine) or ray (a cluster); the job's own by default.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster: auto, host:port or ray://host:port.", metavar="ADDRESS")
+]
 
 
 def run(
@@ -26,6 +34,8 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Directory to write; by default runs/NAME-DATE-TIME.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with your own classes.")] = None,
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train and test nothing: who takes part, when and at what cost.")
     ] = False,
@@ -52,6 +62,7 @@ def run(
     if job is None:
         raise typer.BadParameter("name a YAML file or a recipe (fedscale run --list shows them)", param_hint="JOB")
     chosen = read_job(job, settings or [], plugin or [])
+    chosen = _on(chosen, executor, address)
     if dry_run:
         chosen = chosen.model_copy(update={"dry_run": True})
     if show:
@@ -67,7 +78,10 @@ def run(
 
 
 def resume(
-    directory: Annotated[Path, typer.Argument(help="Directory of an interrupted run.")], workers: Workers = None
+    directory: Annotated[Path, typer.Argument(help="Directory of an interrupted run.")],
+    workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
 ) -> None:
     """Go on with an interrupted run, to the same end as if it had never stopped.
 
@@ -85,8 +99,9 @@ def resume(
         return
     if not (directory / "job.yaml").exists():
         raise JobError(f"{directory}: no run is here (job.yaml is missing)")
+    elsewhere = _on(found.job, executor, address).executor
     with _how_to_go_on(directory), display(found.job, directory) as observer:
-        result = resume(directory, workers=workers, observer=observer)
+        result = resume(directory, workers=workers, executor=elsewhere, observer=observer)
     _conclude(result)
 
 
@@ -110,6 +125,16 @@ def read_job(name: str, settings: list[str], plugins: list[Path]) -> Job:
     else:
         raise JobError(f"{name!r} is neither a file nor a recipe: {nearest(name, RECIPES.names())}")
     return job.model_copy(update={"plugins": (*job.plugins, *(plugin.resolve() for plugin in plugins))})
+
+
+def _on(job: Job, executor: str | None, address: str | None) -> Job:
+    """Have a job run where the command line says."""
+    from fedscale.job import Component
+
+    if executor is None and address is None:
+        return job
+    options = {} if address is None else {"address": address}
+    return job.on(Component(name=executor or job.executor.name, **options))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from fedscale.errors import RunError
 from fedscale.execute.base import Executor
 from fedscale.execute.threads import one_thread
 from fedscale.files import write_bytes, write_text, writing
-from fedscale.job import Job
+from fedscale.job import Component, Job
 from fedscale.report.checkpoint import State, load_newest
 from fedscale.report.log import LogWriter
 from fedscale.report.recorder import Recorder
@@ -27,6 +27,8 @@ from fedscale.simulation.driver import Saving, Simulation
 from fedscale.simulation.garbage import settled
 from fedscale.simulation.head import check_data, check_job, write_head
 from fedscale.simulation.progress import Observer, Silent
+from fedscale.simulation.sites import Site, open_site
+from fedscale.simulation.sites import executor as executor_of
 from fedscale.simulation.timings import Timings
 from fedscale.simulation.work import Testing, Training
 
@@ -90,7 +92,7 @@ def simulate(
     Args:
         job: the experiment.
         out: a directory that does not exist yet or is empty; by default ``runs/<job name>-<date>-<time>``.
-        workers: processes to train with; by default one per core that this process may use.
+        workers: processes to train with; by default one per core that this process may use, or that a cluster has.
         observer: is told of progress, and may ask to stop.
         classes: your own ``client``, ``client_manager`` or ``aggregator`` class.
 
@@ -102,21 +104,27 @@ def simulate(
     _require_empty(directory)
     observer = observer or Silent()
     parts = setup.prepare(job, classes)
-    workers = setup.choose_workers(workers, parts, observer)
-    with writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    with _locked(directory), one_thread():
-        _require_empty(directory)  # another process may have been quicker
-        write_text(directory / "job.yaml", job.to_yaml())
-        return _go(Run(directory), job, parts, None, workers, observer)
+    with open_site(job, parts, workers, observer) as site:
+        with writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory), one_thread():
+            _require_empty(directory)  # another process may have been quicker
+            write_text(directory / "job.yaml", job.to_yaml())
+            return _go(Run(directory), job, parts, None, site, observer)
 
 
 def resume(
-    directory: Path | str, *, workers: int | None = None, observer: Observer | None = None, **classes: type[Any]
+    directory: Path | str,
+    *,
+    workers: int | None = None,
+    executor: Component | str | None = None,
+    observer: Observer | None = None,
+    **classes: type[Any],
 ) -> Run:
     """Go on with an interrupted run from its newest sound checkpoint, to the same end as if it had never stopped.
 
-    Give the same ``classes`` as at the start. A finished run is returned as it is.
+    Give the same ``classes`` as at the start; ``executor`` may be another than the job's. A finished run is returned as
+    it is.
 
     Raises:
         RunError: there is no run in ``directory``, or another process is at work on it.
@@ -129,14 +137,15 @@ def resume(
     if run.finished:
         return run
     observer = observer or Silent()
-    job = run.job
+    job = run.job if executor is None else run.job.on(executor)
     with _locked(run.directory), one_thread():
         _tidy(run.directory)
         check_job(run.log, job, observer)
         parts = setup.prepare(job, classes)
         check_data(run.log, parts)
         state = _newest_state(run, observer)
-        return _go(run, job, parts, state, setup.choose_workers(workers, parts, observer), observer)
+        with open_site(job, parts, workers, observer) as site:
+            return _go(run, job, parts, state, site, observer)
 
 
 def default_directory(job: Job) -> Path:
@@ -169,11 +178,11 @@ def _newest_state(run: Run, observer: Observer) -> State | None:
     return state
 
 
-def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, workers: int, observer: Observer) -> Run:
+def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, site: Site, observer: Observer) -> Run:
     with ExitStack() as stack:
-        executor = stack.enter_context(closing(setup.executor(job, parts, workers)))
+        executor = stack.enter_context(closing(executor_of(job, parts, site)))
         log = stack.enter_context(closing(LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)))
-        simulation = _assemble(run, job, parts, executor, log, observer, workers)
+        simulation = _assemble(run, job, parts, executor, log, observer, site.workers)
         if state is None:
             write_head(log, job, parts)
         else:

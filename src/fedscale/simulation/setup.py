@@ -20,12 +20,8 @@ from fedscale.data.catalogue import load_dataset
 from fedscale.data.federated import ClientData, FederatedDataset
 from fedscale.data.split import Split, held_out_counts, split_clients
 from fedscale.errors import JobError, RunError, nearest
-from fedscale.execute.base import Executor, IntArray
-from fedscale.execute.dry import DryRun
-from fedscale.execute.inprocess import InProcess
-from fedscale.execute.plan import Planner
-from fedscale.execute.pool import Pool
-from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
+from fedscale.execute.base import IntArray
+from fedscale.execute.spec import RunnerSpec, class_reference
 from fedscale.job import EvaluateConf, Job, RoundsConf
 from fedscale.learn.backends import build_learner
 from fedscale.learn.engines import EngineChoice, choose_engine
@@ -177,17 +173,6 @@ def aggregator(job: Job, parts: Parts) -> Aggregator:
     return parts.plugins.aggregator(parts.model.vector.clone(), parts.model.parameters, optimizer)
 
 
-def executor(job: Job, parts: Parts, workers: int) -> Executor:
-    """Build the executor: none that trains for a dry run, else in this process for one worker, else a pool."""
-    if job.dry_run:
-        return DryRun()
-    spec = runner_spec(job, parts)
-    planner = Planner(parts.samples, parts.engine.block)
-    if workers == 1:
-        return InProcess(build_runner(spec, parts.plugins.client), planner)
-    return Pool(spec, workers, len(parts.model.vector), planner)
-
-
 def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
     """Return what those must know who train and test the job's clients."""
     return RunnerSpec(
@@ -216,7 +201,7 @@ def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int
     client = parts.plugins.client
     if workers is not None and workers < 1:
         raise RunError(f"workers = {workers}: at least one is needed")
-    if _can_travel(client):
+    if can_travel(client):
         return workers or _cores()
     if workers is None:
         observer.notice(f"{client.__name__} is not in a file of its own: training in this process only")
@@ -234,7 +219,7 @@ def _cores() -> int:
     return usable or 1
 
 
-def _can_travel(client: type[Client]) -> bool:
+def can_travel(client: type[Client]) -> bool:
     """Say whether a worker process can import the class: not if it lives in a notebook, a script or a function."""
     if client.__module__ == "__main__" or "<locals>" in client.__qualname__:
         return False

@@ -1,0 +1,166 @@
+"""The worker on a node of a Ray cluster: a runner in an actor's process.
+
+Requests and answers are JSON texts, vectors are float32 arrays: no object of ours is pickled, and nothing that a node
+sends is run here. (Ray itself pickles between its own processes, which trust each other; see docs/cluster.md.)
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import mmap
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import fedscale
+from fedscale.data.store import is_store, open_store
+from fedscale.errors import DataError, FedScaleError, WorkerError
+from fedscale.execute.plan import group_sum
+from fedscale.execute.spec import RunnerSpec, build_runner
+from fedscale.execute.worker import Worker
+from fedscale.files import cache_directory
+
+FloatArray = npt.NDArray[np.float32]
+"""Of arrays that come from Ray, none is written to: they lie in memory that all workers of a node share."""
+
+COUNTER = "item"
+"""File in an actor's own folder: the task that it is at. Whoever comes after it finds out there what it died of."""
+
+
+class Actor:
+    """Answers requests; one at a time, on one thread."""
+
+    def __init__(self) -> None:
+        self._stamp = -1
+
+    def start(self, hello: str, plugins: Sequence[bytes]) -> str:
+        """Build the runner; return the node and the folder of this worker's files, or an error.
+
+        Args:
+            hello: a JSON text, see `fedscale.execute.remote.Hello`.
+            plugins: the content of the files that the spec names, which other machines need not have.
+        """
+        import ray
+
+        torch.set_num_threads(1)
+        try:
+            folder = self._start(json.loads(hello), plugins)
+            return json.dumps({"folder": folder, "node": ray.get_runtime_context().get_node_id()})
+        except (FedScaleError, ImportError, AttributeError) as error:
+            return json.dumps({"error": f"{type(error).__name__}: {error}"})
+
+    def train(self, request: str, model: FloatArray) -> tuple[str, FloatArray]:
+        """Train a block of tasks; return the answer, and the weighted sum of the updates, which stays on this node."""
+        return self.work(request, model), self._output.numpy()
+
+    def work(self, request: str, model: FloatArray) -> str:
+        """Carry out a request, see `fedscale.execute.worker.Worker.answer`."""
+        asked = json.loads(request)
+        if asked["stamp"] != self._stamp:
+            np.copyto(self._model.numpy(), model)
+            self._stamp = asked["stamp"]
+        try:
+            return json.dumps(self._worker.answer({**asked, "output": 0}))
+        except (Exception, SystemExit):  # of the user's test hook: it is raised where the run was started
+            return json.dumps({"error": traceback.format_exc()})
+
+    def add(self, weights: Sequence[float], *parts: FloatArray) -> tuple[str, FloatArray]:
+        """Add up the sums of the blocks of a group."""
+        total = group_sum([torch.from_numpy(part.copy()) for part in parts], weights)
+        return json.dumps({"weight": total.weight}), total.total.numpy()
+
+    def leave(self) -> None:
+        """Remove this worker's files."""
+        self._folder.cleanup()
+
+    def _start(self, hello: dict[str, Any], plugins: Sequence[bytes]) -> str:
+        if hello["version"] != fedscale.__version__:
+            raise WorkerError(f"FedScale {fedscale.__version__} is installed here, not {hello['version']}")
+        self._folder = tempfile.TemporaryDirectory(prefix="fedscale-")
+        folder = Path(self._folder.name)
+        given = RunnerSpec.model_validate(hello["spec"])
+        spec = given.model_copy(
+            update={
+                "plugins": tuple(_unpack(folder, given.plugins, plugins)),
+                "dataset": _find(given.dataset, hello["cached"], hello["fingerprint"]),
+            }
+        )
+        self._model, self._output = torch.zeros(hello["length"]), torch.zeros(hello["length"])
+        counter = _counter(folder / COUNTER)
+        self._worker: Worker = Watched(hello["seconds"], build_runner(spec), self._model, [self._output], counter)
+        return str(folder)
+
+
+class Watched(Worker):
+    """A worker that ends itself when it is at one task for too long.
+
+    The watch is a thread of the interpreter's own, which ends the process even if Python code cannot run.
+    """
+
+    def __init__(self, seconds: float, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._seconds = seconds
+
+    def _progress(self, item: int) -> None:
+        super()._progress(item)
+        if item == -1:
+            faulthandler.cancel_dump_traceback_later()
+        else:
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__ or 2)
+
+
+def read_item(folder: str) -> int:
+    """Return which task the worker of ``folder`` was at when it died, or -1, and remove its files."""
+    path = Path(folder)
+    try:
+        item = int(np.fromfile(path / COUNTER, dtype=np.int64)[0])
+    except (OSError, IndexError):
+        return -1
+    for file in sorted(path.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink(missing_ok=True)
+    path.rmdir()
+    return item
+
+
+def _counter(path: Path) -> npt.NDArray[np.int64]:
+    path.write_bytes((-1).to_bytes(8, "little", signed=True))
+    with path.open("r+b") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 8), dtype=np.int64)
+
+
+def _unpack(folder: Path, names: Sequence[Path], contents: Sequence[bytes]) -> list[Path]:
+    """Write the plug-in files, each into a folder of its own, since two may have the same name."""
+    files = []
+    for number, (name, content) in enumerate(zip(names, contents, strict=True)):
+        place = folder / str(number)
+        place.mkdir()
+        (place / name.name).write_bytes(content)
+        files.append(place / name.name)
+    return files
+
+
+def _find(path: Path, cached: str | None, fingerprint: str) -> Path:
+    """Return where the dataset is on this node: at the same path, or at the same place in this node's own cache.
+
+    Raises:
+        DataError: it is in neither place, or another one is.
+    """
+    places = [path] if cached is None else [path, cache_directory() / cached]
+    found = next((place for place in places if is_store(place)), None)
+    if found is None:
+        raise DataError(
+            f"node {os.uname().nodename}: no dataset at {' or '.join(map(str, dict.fromkeys(places)))}: put it on a "
+            "file system that all nodes share, or run `fedscale data get` on each node"
+        )
+    if open_store(found).fingerprint != fingerprint:
+        raise DataError(f"node {os.uname().nodename}: {found} holds other samples: fetch the dataset again")
+    return found

@@ -1,0 +1,175 @@
+"""The executor with workers on the nodes of a cluster, which may come and go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedscale import limits
+from fedscale.errors import WorkerError
+from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Report, Testing, Trained, blocks
+from fedscale.execute.cluster import RayCluster
+from fedscale.execute.dispatch import WINDOW, Answer, Dispatcher, Request, Sweep
+from fedscale.execute.groups import Groups
+from fedscale.execute.messages import read_report, read_sums, test_request, train_request
+from fedscale.execute.plan import GROUP, Fold, Planner
+from fedscale.execute.remote import Hello, Remote
+from fedscale.learn.conf import TrainConf
+
+
+class Distributed:
+    """One worker per core or share of a GPU, each with its own runner.
+
+    A model is put into the cluster's object store once; workers of a node read it from the same memory. Sums of blocks
+    stay on the node, and one sum per group of blocks comes here.
+
+    Args:
+        cluster: to hire workers in; it is closed with the executor.
+        greeting: what they are told first.
+        length: of the model's vector.
+        planner: cuts cohorts into blocks.
+        together: workers train blocks of clients together.
+    """
+
+    def __init__(self, cluster: RayCluster, greeting: Hello, length: int, planner: Planner, *, together: bool) -> None:
+        self._cluster = cluster
+        self._greeting = greeting
+        self._length = length
+        self._planner = planner
+        self._published: Tensor | None = None
+        self._model: Any = None
+        self._stamp = 0
+        self._stations: list[Remote] = []
+        self._dispatcher = Dispatcher([], self._wait, together=together)
+        self._last_ready = time.monotonic()
+        self._grow()
+
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+        """Train and fold; see `Executor.train`."""
+        reports: list[Report] = []
+        folded = Fold(len(vector))
+
+        def fold(answers: Sequence[Answer], group: Answer) -> bool:
+            total = self._fetch(group["total"])
+            if total is None:
+                return False
+            reports.extend(read_report(values) for answer in answers for values in answer["reports"])
+            folded.add_group(total, group["weight"])
+            return True
+
+        self._grow()
+        requests = self._train_requests("train", vector, tasks)
+        self._finish(Groups(requests, fold, self._ahead(), self._nodes))
+        total = folded.result()
+        return Trained(sorted(reports, key=lambda report: report.task), total.total, total.weight)
+
+    def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
+        """Train and measure; see `Executor.upload_sizes`."""
+        sizes: dict[int, int] = {}
+        self._grow()
+        requests = self._train_requests("upload_sizes", vector, tasks)
+        self._finish(Sweep(requests, lambda answer: sizes.update(answer["sizes"]), self._ahead()))
+        return [sizes.get(conf.task, 0) for conf in tasks]
+
+    def test(self, vector: Tensor, clients: IntArray, version: int) -> Testing:
+        """Test; see `Executor.test`."""
+        sums: list[ClientSums] = []
+        stamp = self._publish(vector)
+        requests = [test_request(stamp, list(block), version) for block in blocks(clients.tolist(), TEST_BLOCK)]
+
+        def fold(answer: Answer) -> None:
+            sums.extend(read_sums(values) for values in answer["sums"])
+
+        sweep = Sweep(self._with_model(requests), fold, self._ahead())
+        self._dispatcher.begin(sweep)
+
+        def result() -> list[ClientSums]:
+            self._last_ready = time.monotonic()
+            self._dispatcher.finish(sweep)
+            return sums
+
+        return result
+
+    def close(self) -> None:
+        """End the workers and the connection."""
+        leaving = [station.leave() for station in self._stations if station.ready]
+        if leaving:
+            self._cluster.ray.wait(leaving, num_returns=len(leaving), timeout=2)
+        for station in self._stations:
+            station.end()
+        self._cluster.close()
+
+    def _train_requests(self, kind: str, vector: Tensor, tasks: Sequence[TrainConf]) -> list[Request]:
+        stamp = self._publish(vector)
+        planned = self._planner.blocks(tasks)
+        return self._with_model(train_request(kind, stamp, block, self._planner.work(block)) for block in planned)
+
+    def _with_model(self, requests: Any) -> list[Request]:
+        """Have requests refer to the model that they need, which the object store keeps as long as one does."""
+        return [{**request, "model": self._model} for request in requests]
+
+    def _publish(self, vector: Tensor) -> int:
+        """Put a model into the object store, once; return the stamp by which workers know it."""
+        if vector is not self._published:
+            self._model = self._cluster.ray.put(vector.numpy())
+            self._published = vector
+            self._stamp += 1
+        return self._stamp
+
+    def _fetch(self, reference: Any) -> Tensor | None:
+        """Bring a sum here, or return ``None`` if it is lost."""
+        try:
+            return torch.from_numpy(np.array(self._cluster.ray.get(reference)))
+        except self._cluster.lost:
+            return None
+
+    def _grow(self) -> None:
+        """Hire as many workers as the cluster has room for by now."""
+        for _ in range(len(self._stations), self._cluster.capacity()):
+            station = Remote(self._cluster, self._greeting)
+            self._stations.append(station)
+            self._dispatcher.join(station)
+
+    def _nodes(self) -> set[str]:
+        return {station.node for station in self._stations if station.ready}
+
+    def _ahead(self) -> int:
+        """Return how many blocks may be ahead of the fold: as many as keep all workers busy, and memory bounded."""
+        workers = len(self._stations)
+        wanted = max(WINDOW * workers, GROUP * (len(self._nodes()) + 1))
+        return max(workers + GROUP, min(wanted, self._cluster.memory() // (8 * self._length)))
+
+    def _finish(self, sweep: Sweep) -> None:
+        self._last_ready = time.monotonic()
+        self._dispatcher.begin(sweep)
+        self._dispatcher.finish(sweep)
+
+    def _wait(self, busy: Sequence[Remote]) -> list[Remote]:
+        """Wait for workers that have answered or are gone, and for greetings."""
+        self._require_workers()
+        listening = {station.heard: station for station in self._stations if station.heard is not None}
+        if not listening:
+            raise WorkerError("no worker is left")
+        self._cluster.ray.wait(list(listening), timeout=1.0, fetch_local=False)
+        heard, _ = self._cluster.ray.wait(list(listening), num_returns=len(listening), timeout=0, fetch_local=False)
+        stations = [listening[reference] for reference in heard]
+        for station in stations:
+            if not station.ready:
+                station.greeted()
+        return [station for station in stations if station in busy]
+
+    def _require_workers(self) -> None:
+        """See to it that the wait for a first worker, or for another one after all are gone, has an end."""
+        now = time.monotonic()
+        if any(station.ready for station in self._stations):
+            self._last_ready = now
+        elif now - self._last_ready > limits.WORKER_START_SECONDS:
+            raise WorkerError(
+                f"no worker of the Ray cluster was ready for {limits.WORKER_START_SECONDS:.0f} s: it has "
+                f"{len(self._cluster.ray.nodes())} nodes; others may be using their CPUs (`ray status` tells)"
+            )

@@ -1,0 +1,141 @@
+"""The driver's side of one worker actor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fedscale
+from fedscale import limits
+from fedscale.errors import WorkerError
+from fedscale.execute.dispatch import Answer, Request
+from fedscale.execute.spec import RunnerSpec
+from fedscale.files import cache_directory
+
+if TYPE_CHECKING:
+    from fedscale.execute.cluster import RayCluster
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker is told first: a JSON text, and the content of the plug-in files that the spec in it names."""
+
+    text: str
+    plugins: Sequence[bytes]
+
+
+def hello(spec: RunnerSpec, fingerprint: str, length: int) -> Hello:
+    """Tell a worker what it is to run, on which data, and how long a task may take."""
+    cache = cache_directory()
+    values = {
+        "version": fedscale.__version__,
+        "spec": spec.model_dump(mode="json"),
+        "cached": str(spec.dataset.relative_to(cache)) if spec.dataset.is_relative_to(cache) else None,
+        "fingerprint": fingerprint,
+        "length": length,
+        "seconds": limits.TASK_SECONDS,
+    }
+    return Hello(json.dumps(values), [Path(file).read_bytes() for file in spec.plugins])
+
+
+class Remote:
+    """Hires a worker, asks it, notices when it or its node is gone, and hires another.
+
+    Attributes:
+        ready: it has greeted.
+        node: the id of the node that it is on.
+        heard: the reference that shows, when it is ready, that something can be heard of the worker; or ``None``.
+    """
+
+    def __init__(self, cluster: RayCluster, greeting: Hello) -> None:
+        self._cluster = cluster
+        self._greeting = greeting
+        self._starts_that_failed = 0
+        self._actor: Any = None
+        self.heard: Any = None
+        self._hire()
+
+    @property
+    def item(self) -> int:
+        """The task or client that a worker which is gone was at, or -1 if its node is gone too."""
+        return self._cluster.item(self.node, self._folder)
+
+    def greeted(self) -> None:
+        """Take in the greeting, or hire another worker if this one ended before it.
+
+        Raises:
+            WorkerError: the worker reports that it cannot start, or workers keep ending before they have greeted.
+        """
+        heard, self.heard = self.heard, None
+        try:
+            greeting = json.loads(self._cluster.ray.get(heard))
+        except self._cluster.errors as error:
+            self._starts_that_failed += 1
+            if self._starts_that_failed >= limits.TASK_DEATHS:
+                raise WorkerError(f"workers end before they are ready: {_reason(error)}") from error
+            self._hire()
+            return
+        if "error" in greeting:
+            raise WorkerError(f"a worker cannot start: {greeting['error']}")
+        self.node, self._folder = greeting["node"], greeting["folder"]
+        self._starts_that_failed = 0
+        self.ready = True
+
+    def ask(self, request: Request) -> None:
+        """Send a request; see `Station.ask`."""
+        self._total = None
+        self._is_sum = "parts" in request
+        model, text = request.get("model"), json.dumps({**request, "model": None, "parts": None})
+        match request:
+            case {"parts": parts, "weights": weights}:
+                self.heard, self._total = self._actor.add.options(num_returns=2).remote(weights, *parts)
+            case {"kind": "train"}:
+                self.heard, self._total = self._actor.train.options(num_returns=2).remote(text, model)
+            case _:
+                self.heard = self._actor.work.remote(text, model)
+
+    def answer(self) -> Answer | None:
+        """Return the answer, or ``None`` if the worker is gone; ``total`` is a reference to what stays on the node.
+
+        Raises:
+            WorkerError: the worker reports an error that a retry would meet again.
+        """
+        heard, self.heard = self.heard, None
+        try:
+            answer: Answer = json.loads(self._cluster.ray.get(heard))
+        except self._cluster.lost:
+            return {"lost": True} if self._is_sum else None
+        except self._cluster.mistakes as error:
+            raise WorkerError(f"a worker reports: {error}") from error
+        except self._cluster.errors:
+            return None
+        if "error" in answer:
+            raise WorkerError(f"a worker reports: {answer['error']}")
+        return answer if self._total is None else {**answer, "total": self._total}
+
+    def restart(self) -> None:
+        """Hire another worker; it is ready when it has greeted."""
+        self._cluster.dismiss(self._actor)
+        self._hire()
+
+    def leave(self) -> Any:
+        """Ask the worker to remove its files; return the reference to wait for."""
+        return self._actor.leave.remote()
+
+    def end(self) -> None:
+        """End the worker at once."""
+        self._cluster.dismiss(self._actor)
+
+    def _hire(self) -> None:
+        self.ready = False
+        self.node = ""
+        self._folder = ""
+        self._actor = self._cluster.hire()
+        self.heard = self._actor.start.remote(self._greeting.text, self._greeting.plugins)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
