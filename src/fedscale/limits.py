@@ -55,8 +55,14 @@ DOWNLOAD_SECONDS: Final = 900
 TASK_SECONDS: Final = 900.0
 """Longest that a worker may spend on one task (real time) before it is taken for hung."""
 
+SPOOL_BYTES: Final = 256 << 30
+"""Largest file that keeps the single updates of a round for rules that need every one of them."""
+
 WORKER_START_SECONDS: Final = 300.0
 """Longest that a worker may take to load its model and data."""
+
+CONNECT_SECONDS: Final = 10.0
+"""Longest that a cluster may take to accept a connection."""
 
 NODE_SECONDS: Final = 60.0
 """Longest wait for a node of a cluster to tell which task a worker died of."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from fedscale.learn.server import ServerOptimizer
+from fedscale.learn.spool import Updates
 from fedscale.outcomes import Outcome
 
 
@@ -21,11 +22,13 @@ class Outcomes:
         tasks: one outcome per admitted task, in task order; iterate over this object for the same.
         mean_update: Σ weight × delta / Σ weight, a vector like the model's.
         weight: Σ weight.
+        updates: every admitted update, in the order of ``tasks``, if the aggregator `needs_updates`.
     """
 
     tasks: tuple[Outcome, ...]
     mean_update: Tensor
     weight: float
+    updates: Updates | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
         return iter(self.tasks)
@@ -41,7 +44,13 @@ class Aggregator:
         vector: the initial model, flat: trainable parameters first, then floating-point buffers.
         parameters: number of trainable parameters.
         optimizer: the server optimizer.
+
+    Attributes:
+        needs_updates: whether `round_completion_handler` needs every update and not only their mean, as robust rules
+            do. They are kept in a file then, not in memory.
     """
+
+    needs_updates: ClassVar[bool] = False
 
     def __init__(self, vector: Tensor, parameters: int, optimizer: ServerOptimizer) -> None:
         self.vector = vector

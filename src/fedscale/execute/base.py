@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.spool import Updates
 from fedscale.outcomes import Fate
 
 IntArray = npt.NDArray[np.int64]
@@ -45,11 +46,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Trained:
-    """A cohort's reports in task order, and the weighted sum of the admitted updates; a dry run has neither."""
+    """A cohort's reports in task order, and the weighted sum of the admitted updates; a dry run has neither.
+
+    ``updates`` are the admitted ones themselves, if they are kept.
+    """
 
     reports: list[Report]
     total: Tensor
     weight: float
+    updates: Updates | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fedscale.errors import WorkerError
 from fedscale.execute.memory import as_counter, as_vector, nameless
 from fedscale.execute.messages import receive, send
 from fedscale.execute.spec import RunnerSpec
+from fedscale.learn.spool import Spool
 
 
 class Handle:
@@ -26,9 +27,12 @@ class Handle:
 
     node = "here"
 
-    def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int) -> None:
+    def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int, spool: Spool | None = None) -> None:
         outputs = {f"output{number}": nameless(4 * length) for number in range(2)}
-        self._files = {"model": model, **outputs, "counter": nameless(8)}
+        self._own = [*outputs.values(), nameless(8)]
+        self._files = {"model": model, **outputs, "counter": self._own[-1]}
+        if spool is not None:
+            self._files["spool"] = spool.file
         self._outputs = [as_vector(file) for file in outputs.values()]
         self._output = 0
         self._counter = as_counter(self._files["counter"])
@@ -125,9 +129,8 @@ class Handle:
     def close(self) -> None:
         """End the worker for good."""
         self.stop()
-        for name, file in self._files.items():
-            if name != "model":
-                file.close()
+        for file in self._own:
+            file.close()
 
     def stop(self) -> None:
         """Close the socket and wait for the process, which ends by itself, or is ended."""

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Testing, Trained, blocks
 from fedscale.execute.plan import Fold, Planner
+from fedscale.execute.results import gather, keeper, rows
 from fedscale.execute.runner import Runner
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.spool import Spool
 
 
 def _unwatched(item: int) -> None:
@@ -19,19 +21,20 @@ def _unwatched(item: int) -> None:
 class InProcess:
     """Runs block after block, in order. The caller sees to it that torch computes on `one_thread`, as workers do."""
 
-    def __init__(self, runner: Runner, planner: Planner) -> None:
+    def __init__(self, runner: Runner, planner: Planner, spool: Spool | None = None) -> None:
         self._runner = runner
         self._planner = planner
+        self._spool = spool
 
     def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
         """Train and fold; see `Executor.train`."""
         reports, fold = [], Fold(len(vector))
+        keep = None if self._spool is None else keeper(self._spool, rows(tasks))
         for block in self._planner.blocks(tasks):
-            done, part = self._runner.train(vector, block, _unwatched)
+            done, part = self._runner.train(vector, block, _unwatched, keep)
             reports += done
             fold.add(part.total, part.weight)
-        total = fold.result()
-        return Trained(sorted(reports, key=lambda report: report.task), total.total, total.weight)
+        return gather(reports, fold, self._spool)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
@@ -45,7 +48,9 @@ class InProcess:
         return lambda: self._test(vector, clients, version)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Let go of the kept updates."""
+        if self._spool is not None:
+            self._spool.close()
 
     def _test(self, vector: Tensor, clients: IntArray, version: int) -> list[ClientSums]:
         parts = [

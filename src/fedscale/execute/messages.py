@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -12,6 +13,7 @@ from fedscale.learn.conf import TrainConf
 from fedscale.outcomes import Fate
 
 _CONF: Final = [field.name for field in fields(TrainConf) if field.name not in ("task", "client")]
+_NO_ROWS: Final[Mapping[int, int]] = {}
 _NOTHING: Final = vars(Report(task=-1))
 
 
@@ -30,11 +32,13 @@ def receive(connection: Connection) -> dict[str, Any]:
     return message
 
 
-def train_request(kind: str, stamp: int, tasks: list[TrainConf], work: tuple[int, int]) -> dict[str, Any]:
+def train_request(
+    kind: str, stamp: int, tasks: list[TrainConf], work: tuple[int, int], rows: Mapping[int, int] = _NO_ROWS
+) -> dict[str, Any]:
     """Ask for a block of tasks to be trained (kind ``train``) or measured (kind ``upload_sizes``).
 
     The tasks of a block differ in task and client only. ``alone`` asks to train one after another even where the
-    engine can train them together.
+    engine can train them together. ``rows`` says where the updates of tasks are kept, if they are.
     """
     return {
         "kind": kind,
@@ -43,6 +47,7 @@ def train_request(kind: str, stamp: int, tasks: list[TrainConf], work: tuple[int
         "tasks": [{"task": conf.task, "client": conf.client} for conf in tasks],
         "conf": {name: getattr(tasks[0], name) for name in _CONF},
         "work": work,
+        "rows": [[conf.task, rows[conf.task]] for conf in tasks] if rows else None,
         "alone": False,
     }
 

@@ -15,8 +15,10 @@ from fedscale.execute.handle import Handle
 from fedscale.execute.memory import as_vector, nameless
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
 from fedscale.execute.plan import Fold, Planner
+from fedscale.execute.results import gather, rows
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.spool import Spool
 
 WAITING_BYTES: Final = 256 << 20
 """Memory that sums may take which wait for their turn to be folded."""
@@ -39,7 +41,8 @@ class Pool:
         self._stamp = 0
         self._planner = planner
         self._ahead = ahead(workers, length)
-        self._handles = [Handle(spec, self._file, length) for _ in range(workers)]
+        self._spool = Spool(spec.kept, length) if spec.kept else None
+        self._handles = [Handle(spec, self._file, length, self._spool) for _ in range(workers)]
         self._dispatcher = Dispatcher(self._handles, _ready, together=spec.vectorised)
 
     @property
@@ -57,8 +60,7 @@ class Pool:
             folded.add(answer["total"], answer["weight"])
 
         self._dispatcher.finish(self._begin(self._train_requests("train", vector, tasks), fold))
-        total = folded.result()
-        return Trained(sorted(reports, key=lambda report: report.task), total.total, total.weight)
+        return gather(reports, folded, self._spool)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
@@ -85,11 +87,14 @@ class Pool:
         for handle in self._handles:
             handle.close()
         self._file.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def _train_requests(self, kind: str, vector: Tensor, tasks: Sequence[TrainConf]) -> list[Request]:
         stamp = self._publish(vector)
         planned = self._planner.blocks(tasks)
-        return [train_request(kind, stamp, block, self._planner.work(block)) for block in planned]
+        places = rows(tasks) if self._spool is not None and kind == "train" else {}
+        return [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
 
     def _begin(self, requests: Sequence[Request], fold: Callable[[Answer], None]) -> Sweep:
         sweep = Sweep(requests, fold, self._ahead)

@@ -23,6 +23,10 @@ from fedscale.learn.vectorised import Assignment, Deltas, Vectorised
 from fedscale.outcomes import Fate
 
 Progress = Callable[[int], None]
+"""Is told at which task or client the runner is."""
+
+Keep = Callable[[int, Tensor], None]
+"""Takes the admitted update of a task."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,17 @@ class Runner:
         self._holdout = holdout
         self._weight = WEIGHTINGS[weighting]
         self._test_held_out = test_held_out
+        self._keep: Keep | None = None
         self._engine: Vectorised | None = None
         if vectorised:
             assert isinstance(model, Model)
             self._engine = Vectorised(model, client.objective, self._training_samples(sample))
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress) -> tuple[list[Report], WeightedSum]:
+    def train(
+        self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress, keep: Keep | None = None
+    ) -> tuple[list[Report], WeightedSum]:
         """Train a block of tasks from ``vector``; return their reports and the weighted sum of admitted updates."""
+        self._keep = keep
         vector = vector.to(self._model.vector.device)
         total = WeightedSum(len(vector), vector.device)
         if self._engine is None or not tasks:
@@ -141,6 +149,8 @@ class Runner:
         metrics = {str(name): float(value) for name, value in result.metrics.items()}
         report = Report(task, self._weight(samples), float(result.loss), metrics, size=size)
         total.add(result.delta.detach(), report.weight)
+        if self._keep is not None:
+            self._keep(task, result.delta.detach())
         return report
 
     def _admit_all(self, deltas: Deltas, block: Sequence[Assignment], total: WeightedSum) -> list[Report]:
@@ -148,6 +158,8 @@ class Runner:
         for row, (one, norm, loss) in enumerate(zip(block, deltas.norms(), deltas.losses, strict=True)):
             report = self._report(deltas, row, one, refusal_of_numbers(norm, loss))
             reports.append(report)
+            if report.fate is None and self._keep is not None:
+                self._keep(report.task, deltas.vector(row, len(self._model.vector)))
             if report.fate is not None:
                 for part in deltas.parts:
                     part[row] = 0  # weight 0 is not enough: 0 × NaN is NaN

@@ -31,6 +31,7 @@ class RunnerSpec(Section):
         sample: a client to try that engine on.
         backend: the library that computes.
         device: where to compute.
+        kept: updates of a round that are kept, for rules that need every one.
     """
 
     dataset: Path
@@ -46,6 +47,7 @@ class RunnerSpec(Section):
     sample: int = 0
     backend: str = "torch"
     device: str = "cpu"
+    kept: int = 0
 
 
 def class_reference(client: type[Client]) -> str:

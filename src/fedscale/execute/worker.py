@@ -24,8 +24,10 @@ from torch import Tensor
 from fedscale.errors import FedScaleError
 from fedscale.execute.memory import as_counter, as_vector
 from fedscale.execute.messages import read_tasks, receive, send, write_report
+from fedscale.execute.results import keeper
 from fedscale.execute.runner import Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
+from fedscale.learn.spool import Spool
 from fedscale.learn.updates import WeightedSum
 
 
@@ -33,12 +35,18 @@ class Worker:
     """Answers requests with one runner and the pool's shared memory."""
 
     def __init__(
-        self, runner: Runner, model: Tensor, outputs: Sequence[Tensor], counter: npt.NDArray[np.int64]
+        self,
+        runner: Runner,
+        model: Tensor,
+        outputs: Sequence[Tensor],
+        counter: npt.NDArray[np.int64],
+        spool: Spool | None = None,
     ) -> None:
         self._runner = runner
         self._shared = model
         self._outputs = outputs
         self._counter = counter
+        self._spool = spool
         self._stamp = -1
         self._vector = model
 
@@ -63,12 +71,13 @@ class Worker:
     def _train(self, vector: Tensor, request: dict[str, Any]) -> dict[str, Any]:
         tasks = read_tasks(request)
         output = self._outputs[request["output"]]
+        keep = keeper(self._spool, dict(request["rows"])) if self._spool and request["rows"] else None
         if not request["alone"]:
-            reports, total = self._runner.train(vector, tasks, self._progress)
+            reports, total = self._runner.train(vector, tasks, self._progress, keep)
         else:
             reports, total = [], WeightedSum(len(vector))
             for conf in tasks:
-                done, part = self._runner.train(vector, [conf], self._progress)
+                done, part = self._runner.train(vector, [conf], self._progress, keep)
                 reports += done
                 total.merge(part.total, part.weight)
         output.copy_(total.total)
@@ -95,7 +104,9 @@ def serve(connection: Connection) -> None:
         return
     names = ("model", "output0", "output1", "counter")
     model, *outputs, counter = (os.fdopen(hello[name], "r+b") for name in names)
-    worker = Worker(runner, as_vector(model), [as_vector(output) for output in outputs], as_counter(counter))
+    vector = as_vector(model)
+    spool = Spool(hello["spec"]["kept"], len(vector), os.fdopen(hello["spool"], "r+b")) if "spool" in hello else None
+    worker = Worker(runner, vector, [as_vector(output) for output in outputs], as_counter(counter), spool)
     send(connection, {"ready": True})
     while True:
         request = receive(connection)

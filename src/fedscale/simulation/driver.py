@@ -210,7 +210,7 @@ class Simulation:
     def _aggregate(self, outcomes: Sequence[Outcome], trained: Trained, version: int) -> None:
         with self._timings.part("aggregate"):
             mean = trained.total / trained.weight
-            self._aggregator.round_completion_handler(Outcomes(tuple(outcomes), mean, trained.weight))
+            self._aggregator.round_completion_handler(Outcomes(tuple(outcomes), mean, trained.weight, trained.updates))
         if not torch.isfinite(self._aggregator.vector).all():
             raise RunError(f"version {version}: the global model is no longer finite; {REMEDY}")
 

@@ -189,6 +189,7 @@ def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
         sample=int(parts.split.train[0]),
         backend=job.backend,
         device=job.device,
+        kept=job.rounds.participants if parts.plugins.aggregator.needs_updates else 0,
     )
 
 

@@ -18,6 +18,7 @@ from fedscale.execute.pool import Pool
 from fedscale.execute.remote import hello
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.job import Job
+from fedscale.learn.spool import Spool
 from fedscale.simulation.progress import Observer
 from fedscale.simulation.setup import Parts, can_travel, choose_workers, runner_spec
 from fedscale.tables import Table
@@ -50,7 +51,8 @@ class Processes:
     def executor(self, spec: RunnerSpec, planner: Planner) -> Executor:
         """Build the executor."""
         if self.workers == 1:
-            return InProcess(build_runner(spec, self._parts.plugins.client), planner)
+            spool = Spool(spec.kept, len(self._parts.model.vector)) if spec.kept else None
+            return InProcess(build_runner(spec, self._parts.plugins.client), planner, spool)
         return Pool(spec, self.workers, len(self._parts.model.vector), planner)
 
     def close(self) -> None:
