@@ -1,17 +1,29 @@
 """The executor on a Ray cluster: nodes on this machine, the same bytes as without one, and nodes that are lost."""
 
-import threading
+import socket
+import subprocess
+import sys
 import time
+from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
 import torch
 
+from fedscale import Job, simulate
+from fedscale.core.client import Client
 from fedscale.core.plugins import load_plugins
+from fedscale.errors import DataError, JobError, MissingExtraError, RunError, WorkerError
+from fedscale.execute.actor import _find
 from fedscale.execute.cluster import RayCluster
 from fedscale.execute.distributed import Distributed
-from fedscale.execute.remote import hello
-from fedscale.execute.spec import class_reference
+from fedscale.execute.inprocess import InProcess
+from fedscale.execute.remote import Remote, hello
+from fedscale.execute.spec import build_runner, class_reference
+from fedscale.files import cache_directory
+from fedscale.job import Component
+from fedscale.learn.build import build_model
+from fedscale.learn.spool import Spool
 from fedscale.outcomes import Fate
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fedscale[ray]'")
@@ -22,6 +34,14 @@ QUICK_TO_NOTICE = {
     "health_check_failure_threshold": 3,
 }
 """Settings of Ray: a node that is gone is noticed within a second, and not within a quarter of a minute."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def open_doors():
+    """These clusters live for seconds on this machine alone: no token is made for them in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +55,23 @@ def nodes(dataset_cache):
     )
     cluster.more = lambda: cluster.add_node(**place)
     yield cluster
-    ray.shutdown()
     cluster.shutdown()
 
 
 @pytest.fixture
-def distributed(nodes, make_spec, dataset, vector, planner):
-    made = []
+def distributed(nodes, make_spec, dataset, planner):
+    """An executor on the cluster, of a spec or the usual one."""
+    with ExitStack() as stack:
 
-    def make(spec=None, workers=None):
-        spec = spec or make_spec()
-        cluster = RayCluster(nodes.address, workers, "cpu", 1.0)
-        made.append(
-            Distributed(
-                cluster, hello(spec, dataset.fingerprint, len(vector)), len(vector), planner, together=spec.vectorised
-            )
-        )
-        return made[-1]
+        def make(spec=None, workers=None):
+            spec = spec or make_spec()
+            cluster = stack.enter_context(closing(RayCluster(nodes.address, workers, "cpu", 1.0)))
+            length = len(build_model(dataset.card, spec.model, 3).vector)
+            greeting = hello(spec, dataset.fingerprint, length)
+            executor = Distributed(cluster, greeting, length, planner, together=spec.vectorised, kept=spec.kept)
+            return stack.enter_context(closing(executor))
 
-    yield make
-    for executor in made:
-        executor.close()
+        yield make
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
@@ -72,34 +88,77 @@ def test_one_node_gives_the_same_bytes(make_spec, vector, tasks, distributed, he
     assert local.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
 
 
-def test_a_node_that_is_lost_costs_time_and_nothing_else(
-    nodes, make_spec, vector, tasks, distributed, trouble, marks, here
+def test_a_test_may_go_on_while_others_train(vector, tasks, distributed, here):
+    local, there = here(), distributed()
+    testing = there.test(vector, np.arange(20), 0)
+    trained = there.train(vector + 1, tasks)
+    assert torch.equal(trained.total, local.train(vector + 1, tasks).total)
+    assert testing() == local.test(vector, np.arange(20), 0)()
+
+
+@pytest.fixture
+def large(make_spec, dataset):
+    """A model whose sums are too large to travel with the answers: Ray keeps them on the node."""
+    model = Component(name="mlp", hidden=4000)
+    return make_spec(model=model), build_model(dataset.card, model, 3).vector.clone()
+
+
+def until_two_nodes_work(there, vector, tasks):
+    deadline = time.monotonic() + 60
+    while len(there._nodes()) < 2:
+        assert time.monotonic() < deadline
+        there.train(vector, tasks)
+
+
+def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_nothing_but_time(
+    nodes, large, tasks, distributed, here, monkeypatch
 ):
-    expected = here().train(vector, tasks)
-    other = nodes.more()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
+    """The second node is lost as soon as it has done a block: its sum is gone, and its worker is at the next one."""
+    spec, vector = large
+    expected = here(spec).train(vector, tasks)
     there = distributed(spec)
     there.train(vector, tasks)
-    assert len(there._nodes()) == 2
-    for task in tasks[3:9]:
-        (marks / f"{task.client}-slow").touch()
-    killer = threading.Thread(target=lambda: (time.sleep(1.0), nodes.remove_node(other, allow_graceful=False)))
-    killer.start()
+    other = nodes.more()
+    until_two_nodes_work(there, vector, tasks)
+    answers, answer = [], Remote.answer
+
+    def then_gone(station):
+        found = answer(station)
+        answers.append((station.node, found))
+        if station.node == other.node_id and found is not None and "reports" in found and other in nodes.worker_nodes:
+            nodes.remove_node(other, allow_graceful=False)
+        return found
+
+    monkeypatch.setattr(Remote, "answer", then_gone)
     found = there.train(vector, tasks)
-    killer.join()
     assert torch.equal(expected.total, found.total)
     assert expected.reports == found.reports
+    assert (other.node_id, None) in answers
+    assert "lost" in {key for _, found in answers if found is not None for key in found}
     assert torch.equal(expected.total, there.train(vector, tasks).total)
     assert len(there._nodes()) == 1
 
 
-def test_a_task_that_always_kills_its_worker_fails_alone(make_spec, vector, tasks, distributed, trouble, marks):
+def test_single_updates_come_along_where_a_rule_needs_them(
+    make_spec, vector, tasks, distributed, planner, marks, trouble
+):
+    (marks / "5-nan").touch()
+    program = load_plugins([trouble]).client
+    spec = make_spec(plugins=[trouble], client=class_reference(program), kept=len(tasks))
+    with closing(InProcess(build_runner(spec, program), planner, Spool(len(tasks), len(vector)))) as local:
+        expected, found = local.train(vector, tasks), distributed(spec).train(vector, tasks)
+        assert len(found.updates) == len(tasks) - 1
+        assert torch.equal(torch.stack(list(expected.updates)), torch.stack(list(found.updates)))
+
+
+def test_a_task_that_kills_its_worker_fails_alone(make_spec, vector, tasks, distributed, trouble, marks, monkeypatch):
+    monkeypatch.setattr("fedscale.limits.TASK_DEATHS", 1)
     (marks / "5-kill").touch()
     spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
     found = distributed(spec).train(vector, tasks)
     (failed,) = [report for report in found.reports if report.fate is not None]
     assert failed.fate is Fate.FAILED
-    assert "ended 3 workers" in failed.why
+    assert "ended 1 workers" in failed.why
     assert [report.task for report in found.reports] == [task.task for task in tasks]
     assert found.weight == sum(report.weight for report in found.reports)
 
@@ -110,3 +169,98 @@ def test_a_hung_worker_is_replaced(make_spec, vector, tasks, distributed, troubl
     (marks / "5-hang-once").touch()
     spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
     assert torch.equal(expected.total, distributed(spec).train(vector, tasks).total)
+
+
+def test_a_node_without_the_data_is_named_with_the_remedy(make_spec, vector, tasks, distributed, tmp_path):
+    there = distributed(make_spec(dataset=tmp_path / "nowhere"))
+    with pytest.raises(WorkerError, match=r"cannot start: DataError: node \S+: no dataset at \S+nowhere: .*data get"):
+        there.train(vector, tasks)
+
+
+def test_a_node_finds_the_data_in_its_own_cache(dataset, tmp_path, monkeypatch):
+    cached = str(dataset.path.relative_to(cache_directory()))
+    assert _find(tmp_path / "nowhere", cached, dataset.fingerprint) == dataset.path
+    with pytest.raises(DataError, match="holds other samples"):
+        _find(tmp_path / "nowhere", cached, "another")
+
+
+def test_an_error_in_a_test_hook_comes_with_its_traceback(make_spec, vector, distributed, tmp_path):
+    plugin = tmp_path / "careless.py"
+    plugin.write_text(
+        "from fedscale.core.client import Client\n"
+        "class Careless(Client):\n"
+        "    def test(self, client_data, model, conf):\n"
+        "        return 1 / 0\n"
+    )
+    spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+    with pytest.raises(WorkerError, match=r"careless\.py\", line 4, in test(?s:.)*ZeroDivisionError"):
+        distributed(spec).test(vector, np.arange(3), 0)()
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fedscale\[ray\]'"):
+        RayCluster(None, None, "cpu", 1.0)
+
+
+def test_a_cluster_that_cannot_be_reached_is_an_error_and_not_a_wait():
+    with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
+        port = nobody.getsockname()[1]
+    with pytest.raises(WorkerError, match=f"cannot connect to Ray at 127.0.0.1:{port}: ConnectionRefusedError"):
+        RayCluster(f"127.0.0.1:{port}", None, "cpu", 1.0)
+
+
+def test_a_cluster_without_what_the_device_needs_is_an_error(nodes):
+    with pytest.raises(RunError, match=r"1 CPUs and 0 GPUs, and a worker takes 1 CPU and 0\.5 GPU"):
+        RayCluster(nodes.address, None, "cuda", 0.5)
+
+
+def test_a_client_that_nodes_cannot_find_is_refused(tmp_path):
+    class Local(Client):
+        pass
+
+    job = Job.parse({"data": {"name": "synthetic", "clients": 20}, "executor": "ray"})
+    with pytest.raises(JobError, match="Local is defined in a notebook or a script"):
+        simulate(job, tmp_path / "run", client=Local)
+    assert not (tmp_path / "run").exists()
+
+
+JOB = """
+name: away
+data: {name: synthetic, clients: 40, samples: 30, size_skew: 1.0}
+rounds: {participants: 12, count: 25}
+evaluate: {every: 2}
+checkpoint_every: 1
+plugins: [slow.py]
+"""
+
+SLOW = """
+import time
+from fedscale.core.client import Client
+
+class Slow(Client):
+    def train(self, client_data, model, conf):
+        time.sleep(0.01)
+        return super().train(client_data, model, conf)
+"""
+
+
+def fedscale(*arguments):
+    command = [sys.executable, "-m", "fedscale.cli.main", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_run_on_a_cluster_killed_and_resumed_has_the_log_of_a_run_in_a_pool(nodes, tmp_path):
+    (tmp_path / "away.yaml").write_text(JOB)
+    (tmp_path / "slow.py").write_text(SLOW)
+    expected = simulate(Job.load(tmp_path / "away.yaml"), tmp_path / "pool", workers=2)
+    out, there = tmp_path / "away", ["--executor", "ray", "--address", nodes.address]
+    with fedscale("run", tmp_path / "away.yaml", "--out", out, *there) as process:
+        while not (out / "timings.jsonl").exists() or (out / "timings.jsonl").read_bytes().count(b"\n") < 5:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        process.kill()
+    with fedscale("resume", out, *there) as process:
+        assert "Going on after attempt" in process.communicate()[0]
+    assert process.returncode == 0
+    assert (out / "log.jsonl").read_bytes() == expected.log.read_bytes()

@@ -20,20 +20,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 import fedscale
 from fedscale.data.store import is_store, open_store
 from fedscale.errors import DataError, FedScaleError, WorkerError
 from fedscale.execute.plan import group_sum
+from fedscale.execute.remains import COUNTER
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.execute.worker import Worker
 from fedscale.files import cache_directory
 
 FloatArray = npt.NDArray[np.float32]
 """Of arrays that come from Ray, none is written to: they lie in memory that all workers of a node share."""
-
-COUNTER = "item"
-"""File in an actor's own folder: the task that it is at. Whoever comes after it finds out there what it died of."""
 
 
 class Actor:
@@ -61,6 +60,14 @@ class Actor:
     def train(self, request: str, model: FloatArray) -> tuple[str, FloatArray]:
         """Train a block of tasks; return the answer, and the weighted sum of the updates, which stays on this node."""
         return self.work(request, model), self._output.numpy()
+
+    def train_and_keep(self, request: str, model: FloatArray) -> tuple[str, FloatArray, FloatArray, list[int]]:
+        """Train a block of tasks; return also the single updates, a row each, and where they belong."""
+        self._kept.rows.clear()
+        answer, total = self.train(request, model)
+        kept = self._kept.rows
+        stack = np.stack(list(kept.values())) if kept else np.zeros((0, len(total)), dtype=np.float32)
+        return answer, total, stack, list(kept)
 
     def work(self, request: str, model: FloatArray) -> str:
         """Carry out a request, see `fedscale.execute.worker.Worker.answer`."""
@@ -96,8 +103,21 @@ class Actor:
         )
         self._model, self._output = torch.zeros(hello["length"]), torch.zeros(hello["length"])
         counter = _counter(folder / COUNTER)
-        self._worker: Worker = Watched(hello["seconds"], build_runner(spec), self._model, [self._output], counter)
+        self._kept = Kept()
+        outputs = [self._output]
+        self._worker: Worker = Watched(hello["seconds"], build_runner(spec), self._model, outputs, counter, self._kept)
         return str(folder)
+
+
+class Kept:
+    """The single updates of one block, by the rows in which the run keeps them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, FloatArray] = {}
+
+    def write(self, row: int, delta: Tensor) -> None:
+        """Keep one update."""
+        self.rows[row] = delta.cpu().numpy().copy()
 
 
 class Watched(Worker):
@@ -116,19 +136,6 @@ class Watched(Worker):
             faulthandler.cancel_dump_traceback_later()
         else:
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__ or 2)
-
-
-def read_item(folder: str) -> int:
-    """Return which task the worker of ``folder`` was at when it died, or -1, and remove its files."""
-    path = Path(folder)
-    try:
-        item = int(np.fromfile(path / COUNTER, dtype=np.int64)[0])
-    except (OSError, IndexError):
-        return -1
-    for file in sorted(path.rglob("*"), reverse=True):
-        file.rmdir() if file.is_dir() else file.unlink(missing_ok=True)
-    path.rmdir()
-    return item
 
 
 def _counter(path: Path) -> npt.NDArray[np.int64]:

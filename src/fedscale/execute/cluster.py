@@ -6,6 +6,7 @@ Ray is imported when a connection is made, and not before.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +15,10 @@ from fedscale.errors import MissingExtraError, RunError, WorkerError
 
 DEVICES: Final[Mapping[str, str]] = {"cuda": "GPU"}
 """The resource of Ray that workers take a share of beside a CPU, by the device that they compute on."""
+
+
+LOCAL: Final = "local"
+"""The address by which Ray is started on this machine."""
 
 
 class RayCluster:
@@ -44,7 +49,7 @@ class RayCluster:
         self._share = gpu_share
         self._ours = not self.ray.is_initialized()
         if self._ours:
-            self._connect(address or os.environ.get("RAY_ADDRESS") or "local")
+            self._connect(address or os.environ.get("RAY_ADDRESS") or LOCAL)
         if self.capacity() == 0:
             offered = self.ray.cluster_resources()
             self.close()
@@ -85,7 +90,7 @@ class RayCluster:
 
     def item(self, node: str, folder: str) -> int:
         """Ask a node which task or client a worker that died there was at; -1 if it does not tell."""
-        from fedscale.execute.actor import read_item
+        from fedscale.execute.remains import read_item
 
         if not folder:
             return -1
@@ -102,14 +107,23 @@ class RayCluster:
             self.ray.shutdown()
 
     def _connect(self, address: str) -> None:
-        here = {"num_cpus": self._asked, "include_dashboard": False} if address == "local" else {}
+        here = {"num_cpus": self._asked, "include_dashboard": False} if address == LOCAL else {}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray reports to its makers what is started here
         try:
+            _knock(address)
             self.ray.init(address, log_to_driver=False, configure_logging=False, **here)
         except Exception as error:  # of every kind, Ray's own and those of the libraries that it uses
             raise WorkerError(
                 f"cannot connect to Ray at {address}: {type(error).__name__}: {error}: is it running there "
                 "(`ray start --head` starts it), with the same versions of Ray and Python as here?"
             ) from error
+
+
+def _knock(address: str) -> None:
+    """See whether anybody listens at ``host:port``: Ray would wait for minutes, and then end this process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=limits.CONNECT_SECONDS).close()
 
 
 def _ray() -> Any:

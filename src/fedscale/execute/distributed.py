@@ -19,7 +19,9 @@ from fedscale.execute.groups import Groups
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
 from fedscale.execute.plan import GROUP, Fold, Planner
 from fedscale.execute.remote import Hello, Remote
+from fedscale.execute.results import gather, rows
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.spool import Spool
 
 
 class Distributed:
@@ -29,17 +31,28 @@ class Distributed:
     stay on the node, and one sum per group of blocks comes here.
 
     Args:
-        cluster: to hire workers in; it is closed with the executor.
+        cluster: to hire workers in.
         greeting: what they are told first.
         length: of the model's vector.
         planner: cuts cohorts into blocks.
         together: workers train blocks of clients together.
+        kept: updates of a round that are kept, for rules that need every one.
     """
 
-    def __init__(self, cluster: RayCluster, greeting: Hello, length: int, planner: Planner, *, together: bool) -> None:
+    def __init__(
+        self,
+        cluster: RayCluster,
+        greeting: Hello,
+        length: int,
+        planner: Planner,
+        *,
+        together: bool = False,
+        kept: int = 0,
+    ) -> None:
         self._cluster = cluster
         self._greeting = greeting
         self._length = length
+        self._spool = Spool(kept, length) if kept else None
         self._planner = planner
         self._published: Tensor | None = None
         self._model: Any = None
@@ -56,7 +69,7 @@ class Distributed:
 
         def fold(answers: Sequence[Answer], group: Answer) -> bool:
             total = self._fetch(group["total"])
-            if total is None:
+            if total is None or not all(self._keep(*answer.get("kept", [])) for answer in answers):
                 return False
             reports.extend(read_report(values) for answer in answers for values in answer["reports"])
             folded.add_group(total, group["weight"])
@@ -64,9 +77,9 @@ class Distributed:
 
         self._grow()
         requests = self._train_requests("train", vector, tasks)
-        self._finish(Groups(requests, fold, self._ahead(), self._nodes))
-        total = folded.result()
-        return Trained(sorted(reports, key=lambda report: report.task), total.total, total.weight)
+        sweep = Groups(requests, fold, self._ahead(), self._nodes)
+        self._finish(sweep)
+        return gather(reports, folded, self._spool)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
@@ -96,20 +109,24 @@ class Distributed:
         return result
 
     def close(self) -> None:
-        """End the workers and the connection."""
+        """End the workers."""
         leaving = [station.leave() for station in self._stations if station.ready]
         if leaving:
             self._cluster.ray.wait(leaving, num_returns=len(leaving), timeout=2)
         for station in self._stations:
             station.end()
-        self._cluster.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def _train_requests(self, kind: str, vector: Tensor, tasks: Sequence[TrainConf]) -> list[Request]:
         stamp = self._publish(vector)
         planned = self._planner.blocks(tasks)
-        return self._with_model(train_request(kind, stamp, block, self._planner.work(block)) for block in planned)
+        places = rows(tasks) if self._spool is not None and kind == "train" else {}
+        return self._with_model(
+            [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
+        )
 
-    def _with_model(self, requests: Any) -> list[Request]:
+    def _with_model(self, requests: Sequence[Request]) -> list[Request]:
         """Have requests refer to the model that they need, which the object store keeps as long as one does."""
         return [{**request, "model": self._model} for request in requests]
 
@@ -127,6 +144,17 @@ class Distributed:
             return torch.from_numpy(np.array(self._cluster.ray.get(reference)))
         except self._cluster.lost:
             return None
+
+    def _keep(self, stack: Any = None, places: Any = None) -> bool:
+        """Bring the single updates of a block here, if there are any; say ``False`` if they are lost."""
+        if stack is None or self._spool is None:
+            return True
+        updates = self._fetch(stack)
+        if updates is None:
+            return False
+        for row, update in zip(self._cluster.ray.get(places), updates, strict=True):
+            self._spool.write(row, update)
+        return True
 
     def _grow(self) -> None:
         """Hire as many workers as the cluster has room for by now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,22 +42,39 @@ def hello(spec: RunnerSpec, fingerprint: str, length: int) -> Hello:
     return Hello(json.dumps(values), [Path(file).read_bytes() for file in spec.plugins])
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request under way: the references to its answer, and to what stays on the node."""
+
+    heard: Any
+    references: dict[str, Any]
+    is_sum: bool = False
+
+
 class Remote:
     """Hires a worker, asks it, notices when it or its node is gone, and hires another.
 
     Attributes:
         ready: it has greeted.
+        depth: requests that it takes at a time.
         node: the id of the node that it is on.
-        heard: the reference that shows, when it is ready, that something can be heard of the worker; or ``None``.
     """
+
+    depth = 2
 
     def __init__(self, cluster: RayCluster, greeting: Hello) -> None:
         self._cluster = cluster
         self._greeting = greeting
         self._starts_that_failed = 0
-        self._actor: Any = None
-        self.heard: Any = None
+        self._asked: deque[Asked] = deque()
         self._hire()
+
+    @property
+    def heard(self) -> Any:
+        """The reference that is ready when something can be heard of the worker; ``None`` if nothing was asked."""
+        if not self.ready:
+            return self._greeted
+        return self._asked[0].heard if self._asked else None
 
     @property
     def item(self) -> int:
@@ -69,9 +87,10 @@ class Remote:
         Raises:
             WorkerError: the worker reports that it cannot start, or workers keep ending before they have greeted.
         """
-        heard, self.heard = self.heard, None
         try:
-            greeting = json.loads(self._cluster.ray.get(heard))
+            greeting = json.loads(self._cluster.ray.get(self._greeted))
+        except self._cluster.mistakes as error:
+            raise WorkerError(f"a worker cannot start: {error}") from error
         except self._cluster.errors as error:
             self._starts_that_failed += 1
             if self._starts_that_failed >= limits.TASK_DEATHS:
@@ -86,35 +105,42 @@ class Remote:
 
     def ask(self, request: Request) -> None:
         """Send a request; see `Station.ask`."""
-        self._total = None
-        self._is_sum = "parts" in request
         model, text = request.get("model"), json.dumps({**request, "model": None, "parts": None})
+        two, four = {"num_returns": 2}, {"num_returns": 4}
         match request:
             case {"parts": parts, "weights": weights}:
-                self.heard, self._total = self._actor.add.options(num_returns=2).remote(weights, *parts)
+                heard, total = self._actor.add.options(**two).remote(weights, *parts)
+                self._asked.append(Asked(heard, {"total": total}, is_sum=True))
+            case {"kind": "train", "rows": [*_]}:
+                heard, total, *kept = self._actor.train_and_keep.options(**four).remote(text, model)
+                self._asked.append(Asked(heard, {"total": total, "kept": kept}))
             case {"kind": "train"}:
-                self.heard, self._total = self._actor.train.options(num_returns=2).remote(text, model)
+                heard, total = self._actor.train.options(**two).remote(text, model)
+                self._asked.append(Asked(heard, {"total": total}))
             case _:
-                self.heard = self._actor.work.remote(text, model)
+                self._asked.append(Asked(self._actor.work.remote(text, model), {}))
 
     def answer(self) -> Answer | None:
-        """Return the answer, or ``None`` if the worker is gone; ``total`` is a reference to what stays on the node.
+        """Return the answer to the oldest request, or ``None`` if the worker is gone.
+
+        ``total`` is a reference to the sum, which stays on the node; so does ``kept``, the single updates and their
+        rows, if they are asked for.
 
         Raises:
             WorkerError: the worker reports an error that a retry would meet again.
         """
-        heard, self.heard = self.heard, None
+        asked = self._asked.popleft()
         try:
-            answer: Answer = json.loads(self._cluster.ray.get(heard))
+            answer: Answer = json.loads(self._cluster.ray.get(asked.heard))
         except self._cluster.lost:
-            return {"lost": True} if self._is_sum else None
+            return {"lost": True} if asked.is_sum else None
         except self._cluster.mistakes as error:
             raise WorkerError(f"a worker reports: {error}") from error
         except self._cluster.errors:
             return None
         if "error" in answer:
             raise WorkerError(f"a worker reports: {answer['error']}")
-        return answer if self._total is None else {**answer, "total": self._total}
+        return {**answer, **asked.references}
 
     def restart(self) -> None:
         """Hire another worker; it is ready when it has greeted."""
@@ -133,8 +159,9 @@ class Remote:
         self.ready = False
         self.node = ""
         self._folder = ""
-        self._actor = self._cluster.hire()
-        self.heard = self._actor.start.remote(self._greeting.text, self._greeting.plugins)
+        self._asked.clear()
+        self._actor: Any = self._cluster.hire()
+        self._greeted: Any = self._actor.start.remote(self._greeting.text, self._greeting.plugins)
 
 
 def _reason(error: Exception) -> str:

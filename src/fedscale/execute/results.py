@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
 
 from fedscale.execute.base import Report, Trained
 from fedscale.execute.plan import Fold
@@ -16,7 +19,15 @@ def rows(tasks: Sequence[TrainConf]) -> dict[int, int]:
     return {task: row for row, task in enumerate(sorted(conf.task for conf in tasks))}
 
 
-def keeper(spool: Spool, places: Mapping[int, int]) -> Keep:
+class Keeps(Protocol):
+    """Where updates are kept."""
+
+    def write(self, row: int, delta: Tensor) -> None:
+        """Keep one update."""
+        ...
+
+
+def keeper(spool: Keeps, places: Mapping[int, int]) -> Keep:
     """Return what keeps updates in a spool."""
     return lambda task, delta: spool.write(places[task], delta)
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from fedscale.errors import FedScaleError
 from fedscale.execute.memory import as_counter, as_vector
 from fedscale.execute.messages import read_tasks, receive, send, write_report
-from fedscale.execute.results import keeper
+from fedscale.execute.results import Keeps, keeper
 from fedscale.execute.runner import Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.learn.spool import Spool
@@ -40,7 +40,7 @@ class Worker:
         model: Tensor,
         outputs: Sequence[Tensor],
         counter: npt.NDArray[np.int64],
-        spool: Spool | None = None,
+        spool: Keeps | None = None,
     ) -> None:
         self._runner = runner
         self._shared = model

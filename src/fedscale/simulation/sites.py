@@ -94,7 +94,7 @@ class Ray:
         """Build the executor, which hires the workers."""
         length = len(self._parts.model.vector)
         greeting = hello(spec, self._parts.dataset.fingerprint, length)
-        return Distributed(self._cluster, greeting, length, planner, together=spec.vectorised)
+        return Distributed(self._cluster, greeting, length, planner, together=spec.vectorised, kept=spec.kept)
 
     def close(self) -> None:
         """End the connection."""
