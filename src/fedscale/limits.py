@@ -58,6 +58,9 @@ TASK_SECONDS: Final = 900.0
 SPOOL_BYTES: Final = 256 << 30
 """Largest file that keeps the single updates of a round for rules that need every one of them."""
 
+STATES_SPARE_BYTES: Final = 64 << 20
+"""States of clients out of date that are left in their file, even if they are most of it."""
+
 WORKER_START_SECONDS: Final = 300.0
 """Longest that a worker may take to load its model and data."""
 

@@ -29,7 +29,7 @@ class Client:
     """The program that runs on a device. Subclass it and override what your algorithm does differently (Figure 9).
 
     One object serves many clients, one after another; what differs from task to task comes with ``conf``, so nothing
-    that must outlive a task belongs into ``self``.
+    that must outlive a task belongs into ``self``: what a client keeps is its *state*, see `state_length`.
     """
 
     def __init__(self, objective: Objective | None = None) -> None:
@@ -47,6 +47,14 @@ class Client:
     def serialize_results(self, result: TrainResult) -> bytes:
         """Return what is sent to the server; its length is what the network charges."""
         return encode(result.delta)
+
+    @classmethod
+    def state_length(cls, model: Model) -> int:
+        """Return how many float32 numbers a client keeps on its device between tasks, given the initial model.
+
+        They come to `train` and `test` as ``client_data.state``; `train` returns new ones as ``TrainResult.state``.
+        """
+        return 0
 
     @classmethod
     def must_train_to_price(cls) -> bool:

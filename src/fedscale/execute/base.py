@@ -26,6 +26,7 @@ class Report:
     """What is known of one trained task beside its update; ``fate`` is set if the update was not admitted.
 
     ``size`` is what would be uploaded, in bytes; it is measured only for clients that must be trained to be priced.
+    ``stateful`` tells that the client has a new state.
     """
 
     task: int
@@ -36,6 +37,7 @@ class Report:
     why: str = ""
     trace: str = ""
     size: int = 0
+    stateful: bool = False
 
     @property
     def origin(self) -> tuple[str, ...]:
@@ -49,12 +51,15 @@ class Trained:
     """A cohort's reports in task order, and the weighted sum of the admitted updates; a dry run has neither.
 
     ``updates`` are the admitted ones themselves, if they are kept.
+    ``states`` are the new ones of the clients ``stateful``. Updates and states are there until others are trained.
     """
 
     reports: list[Report]
     total: Tensor
     weight: float
     updates: Updates | None = None
+    stateful: tuple[int, ...] = ()
+    states: Updates | None = None
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,15 @@ class Handle:
 
     node = "here"
 
-    def __init__(self, spec: RunnerSpec, model: IO[bytes], length: int, spool: Spool | None = None) -> None:
+    def __init__(
+        self, spec: RunnerSpec, model: IO[bytes], length: int, spool: Spool | None = None, states: Spool | None = None
+    ) -> None:
         outputs = {f"output{number}": nameless(4 * length) for number in range(2)}
         self._own = [*outputs.values(), nameless(8)]
         self._files = {"model": model, **outputs, "counter": self._own[-1]}
-        if spool is not None:
-            self._files["spool"] = spool.file
+        for name, held in (("spool", spool), ("states", states)):
+            if held is not None:
+                self._files[name] = held.file
         self._outputs = [as_vector(file) for file in outputs.values()]
         self._output = 0
         self._counter = as_counter(self._files["counter"])

@@ -12,6 +12,7 @@ from fedscale.errors import WorkerError
 from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Report, Testing, Trained, blocks
 from fedscale.execute.dispatch import WINDOW, Answer, Dispatcher, Request, Sweep
 from fedscale.execute.handle import Handle
+from fedscale.execute.memories import Memories
 from fedscale.execute.memory import as_vector, nameless
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
 from fedscale.execute.plan import Fold, Planner
@@ -32,9 +33,12 @@ class Pool:
         workers: number of processes.
         length: of the model's vector.
         planner: cuts cohorts into blocks.
+        memories: what clients keep between tasks, if they do.
     """
 
-    def __init__(self, spec: RunnerSpec, workers: int, length: int, planner: Planner) -> None:
+    def __init__(
+        self, spec: RunnerSpec, workers: int, length: int, planner: Planner, memories: Memories | None = None
+    ) -> None:
         self._file = nameless(4 * length)
         self._model = as_vector(self._file)
         self._published: Tensor | None = None
@@ -42,7 +46,9 @@ class Pool:
         self._planner = planner
         self._ahead = ahead(workers, length)
         self._spool = Spool(spec.kept, length) if spec.kept else None
-        self._handles = [Handle(spec, self._file, length, self._spool) for _ in range(workers)]
+        self._memories = memories
+        states = None if memories is None else memories.spool
+        self._handles = [Handle(spec, self._file, length, self._spool, states) for _ in range(workers)]
         self._dispatcher = Dispatcher(self._handles, _ready, together=spec.vectorised)
 
     @property
@@ -60,7 +66,8 @@ class Pool:
             folded.add(answer["total"], answer["weight"])
 
         self._dispatcher.finish(self._begin(self._train_requests("train", vector, tasks), fold))
-        return gather(reports, folded, self._spool)
+        trained = gather(reports, folded, self._spool)
+        return trained if self._memories is None else self._memories.gather(trained, tasks)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
@@ -74,6 +81,8 @@ class Pool:
         sums: list[ClientSums] = []
         stamp = self._publish(vector)
         requests = [test_request(stamp, list(block), version) for block in blocks(clients.tolist(), TEST_BLOCK)]
+        if self._memories is not None:
+            requests = self._memories.attach(requests)
         sweep = self._begin(requests, lambda answer: sums.extend(read_sums(values) for values in answer["sums"]))
 
         def result() -> list[ClientSums]:
@@ -87,14 +96,18 @@ class Pool:
         for handle in self._handles:
             handle.close()
         self._file.close()
-        if self._spool is not None:
-            self._spool.close()
+        for held in (self._spool, self._memories):
+            if held is not None:
+                held.close()
 
     def _train_requests(self, kind: str, vector: Tensor, tasks: Sequence[TrainConf]) -> list[Request]:
         stamp = self._publish(vector)
         planned = self._planner.blocks(tasks)
         places = rows(tasks) if self._spool is not None and kind == "train" else {}
-        return [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
+        requests = [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
+        if self._memories is None:
+            return requests
+        return self._memories.attach(requests, tasks if kind == "train" else ())
 
     def _begin(self, requests: Sequence[Request], fold: Callable[[Answer], None]) -> Sweep:
         sweep = Sweep(requests, fold, self._ahead)

@@ -18,6 +18,7 @@ from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
 from fedscale.execute.base import ClientSums, Report
 from fedscale.learn.model import Learner, Model
+from fedscale.learn.states import Places
 from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal, refusal_of_numbers
 from fedscale.learn.vectorised import Assignment, Deltas, Vectorised
 from fedscale.outcomes import Fate
@@ -27,6 +28,14 @@ Progress = Callable[[int], None]
 
 Keep = Callable[[int, Tensor], None]
 """Takes the admitted update of a task."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What clients keep between tasks: where it is, and what takes the new state of an admitted task, if it counts."""
+
+    places: Places
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Runner:
         test_held_out: test on what is held out, not on all samples.
         vectorised: train blocks of clients at once, with the program's objective in place of its ``train``.
         sample: a client to try the vectorised engine on.
+        state_length: numbers that a client keeps between tasks.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class Runner:
         test_held_out: bool,
         vectorised: bool = False,
         sample: int = 0,
+        state_length: int = 0,
     ) -> None:
         self._dataset = dataset
         self._model = model
@@ -72,16 +83,24 @@ class Runner:
         self._weight = WEIGHTINGS[weighting]
         self._test_held_out = test_held_out
         self._keep: Keep | None = None
+        self._state_length = state_length
+        self._memory: Memory | None = None
         self._engine: Vectorised | None = None
         if vectorised:
             assert isinstance(model, Model)
             self._engine = Vectorised(model, client.objective, self._training_samples(sample))
 
     def train(
-        self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress, keep: Keep | None = None
+        self,
+        vector: Tensor,
+        tasks: Sequence[TrainConf],
+        progress: Progress,
+        keep: Keep | None = None,
+        memory: Memory | None = None,
     ) -> tuple[list[Report], WeightedSum]:
         """Train a block of tasks from ``vector``; return their reports and the weighted sum of admitted updates."""
         self._keep = keep
+        self._memory = memory
         vector = vector.to(self._model.vector.device)
         total = WeightedSum(len(vector), vector.device)
         if self._engine is None or not tasks:
@@ -90,13 +109,23 @@ class Runner:
             reports = self._train_together(self._engine, vector, tasks, total, progress)
         return reports, total.on_cpu()
 
-    def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress) -> dict[int, int]:
+    def upload_sizes(
+        self, vector: Tensor, tasks: Sequence[TrainConf], progress: Progress, memory: Memory | None = None
+    ) -> dict[int, int]:
         """Train a block of tasks and return the bytes that each sends, by task; 0 for one that fails."""
-        reports, _ = self.train(vector, tasks, progress)
+        reports, _ = self.train(vector, tasks, progress, memory=memory)
         return {report.task: report.size for report in reports}
 
-    def test(self, vector: Tensor, clients: Sequence[int], version: int, progress: Progress) -> list[ClientSums]:
+    def test(
+        self,
+        vector: Tensor,
+        clients: Sequence[int],
+        version: int,
+        progress: Progress,
+        memory: Memory | None = None,
+    ) -> list[ClientSums]:
         """Test a block of clients on the model ``vector``."""
+        self._memory = memory
         self._model.load(vector.to(self._model.vector.device))
         results = []
         for client in clients:
@@ -142,15 +171,18 @@ class Runner:
             return self._admit_all(deltas, block, total)
 
     def _admit(self, result: TrainResult, task: int, samples: int, total: WeightedSum) -> Report:
-        if why := refusal(result, len(self._model.vector)):
+        if why := refusal(result, len(self._model.vector), self._state_length):
             return Report(task, fate=Fate.REJECTED, why=why)
         # A task whose result cannot be sent fails, whether it is trained to be priced or to be folded.
         size = self._size(result)
         metrics = {str(name): float(value) for name, value in result.metrics.items()}
-        report = Report(task, self._weight(samples), float(result.loss), metrics, size=size)
+        stateful = result.state is not None
+        report = Report(task, self._weight(samples), float(result.loss), metrics, size=size, stateful=stateful)
         total.add(result.delta.detach(), report.weight)
         if self._keep is not None:
             self._keep(task, result.delta.detach())
+        if result.state is not None and self._memory is not None and self._memory.keep is not None:
+            self._memory.keep(task, result.state.detach())
         return report
 
     def _admit_all(self, deltas: Deltas, block: Sequence[Assignment], total: WeightedSum) -> list[Report]:
@@ -186,13 +218,16 @@ class Runner:
         data = self._dataset.client(client)
         if self._holdout.share:
             data = data.take(training_rows(len(data), self._holdout.share, self._holdout.seed, client))
-        return ClientSamples(data, self._model.task)
+        return ClientSamples(data, self._model.task, self._state(client))
 
     def _test_samples(self, client: int) -> ClientSamples:
         data = self._dataset.client(client)
         if self._test_held_out:
             data = data.take(held_out_rows(len(data), self._holdout.share, self._holdout.seed, client))
-        return ClientSamples(data, self._model.task)
+        return ClientSamples(data, self._model.task, self._state(client))
+
+    def _state(self, client: int) -> Tensor | None:
+        return None if self._memory is None else self._memory.places.read(client)
 
 
 def _failed(task: int, error: BaseException) -> Report:

@@ -32,6 +32,7 @@ class RunnerSpec(Section):
         backend: the library that computes.
         device: where to compute.
         kept: updates of a round that are kept, for rules that need every one.
+        states: new states that a round can have, and how many numbers a client keeps.
     """
 
     dataset: Path
@@ -48,6 +49,7 @@ class RunnerSpec(Section):
     backend: str = "torch"
     device: str = "cpu"
     kept: int = 0
+    states: tuple[int, int] = (0, 0)
 
 
 def class_reference(client: type[Client]) -> str:
@@ -70,6 +72,7 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
         test_held_out=spec.test_held_out,
         vectorised=spec.vectorised,
         sample=spec.sample,
+        state_length=spec.states[1],
     )
 
 

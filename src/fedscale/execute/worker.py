@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from fedscale.errors import FedScaleError
+from fedscale.execute.memories import memory_of
 from fedscale.execute.memory import as_counter, as_vector
 from fedscale.execute.messages import read_tasks, receive, send, write_report
 from fedscale.execute.results import Keeps, keeper
-from fedscale.execute.runner import Runner
+from fedscale.execute.runner import Memory, Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.learn.spool import Spool
 from fedscale.learn.updates import WeightedSum
@@ -41,12 +42,14 @@ class Worker:
         outputs: Sequence[Tensor],
         counter: npt.NDArray[np.int64],
         spool: Keeps | None = None,
+        states: Spool | None = None,
     ) -> None:
         self._runner = runner
         self._shared = model
         self._outputs = outputs
         self._counter = counter
         self._spool = spool
+        self._states = states
         self._stamp = -1
         self._vector = model
 
@@ -54,30 +57,32 @@ class Worker:
         """Carry out one request; a block's weighted sum is left in a shared output."""
         begin = time.perf_counter()
         vector = self._model(request["stamp"])
+        memory = memory_of(request, self._states)
         try:
             match request["kind"]:
                 case "train":
-                    answer = self._train(vector, request)
+                    answer = self._train(vector, request, memory)
                 case "upload_sizes":
-                    sizes = self._runner.upload_sizes(vector, read_tasks(request), self._progress)
+                    sizes = self._runner.upload_sizes(vector, read_tasks(request), self._progress, memory)
                     answer = {"sizes": list(sizes.items())}
                 case _:
-                    results = self._runner.test(vector, request["clients"], request["version"], self._progress)
+                    clients, version = request["clients"], request["version"]
+                    results = self._runner.test(vector, clients, version, self._progress, memory)
                     answer = {"sums": [vars(result) for result in results]}
         finally:
             self._progress(-1)
         return {**answer, "seconds": time.perf_counter() - begin}
 
-    def _train(self, vector: Tensor, request: dict[str, Any]) -> dict[str, Any]:
+    def _train(self, vector: Tensor, request: dict[str, Any], memory: Memory | None) -> dict[str, Any]:
         tasks = read_tasks(request)
         output = self._outputs[request["output"]]
         keep = keeper(self._spool, dict(request["rows"])) if self._spool and request["rows"] else None
         if not request["alone"]:
-            reports, total = self._runner.train(vector, tasks, self._progress, keep)
+            reports, total = self._runner.train(vector, tasks, self._progress, keep, memory)
         else:
             reports, total = [], WeightedSum(len(vector))
             for conf in tasks:
-                done, part = self._runner.train(vector, [conf], self._progress, keep)
+                done, part = self._runner.train(vector, [conf], self._progress, keep, memory)
                 reports += done
                 total.merge(part.total, part.weight)
         output.copy_(total.total)
@@ -106,7 +111,9 @@ def serve(connection: Connection) -> None:
     model, *outputs, counter = (os.fdopen(hello[name], "r+b") for name in names)
     vector = as_vector(model)
     spool = Spool(hello["spec"]["kept"], len(vector), os.fdopen(hello["spool"], "r+b")) if "spool" in hello else None
-    worker = Worker(runner, vector, [as_vector(output) for output in outputs], as_counter(counter), spool)
+    (count, width), held = hello["spec"]["states"], hello.get("states")
+    states = None if held is None else Spool(count, width, os.fdopen(held, "r+b"))
+    worker = Worker(runner, vector, [as_vector(output) for output in outputs], as_counter(counter), spool, states)
     send(connection, {"ready": True})
     while True:
         request = receive(connection)

@@ -61,10 +61,15 @@ def epoch_rows(samples: int, epochs: int, batch_size: int, rng: np.random.Genera
 
 
 class ClientSamples:
-    """The samples of one client: ``len``, `batch` for chosen rows, `minibatches` for a task's own sequence."""
+    """The samples of one client: ``len``, `batch` for chosen rows, `minibatches` for a task's own sequence.
 
-    def __init__(self, data: ClientData, task: Task) -> None:
+    ``state`` is what the client keeps since its latest completed task: float32 numbers, as many as
+    `Client.state_length <fedscale.core.client.Client.state_length>` says; ``None`` if it keeps nothing yet.
+    """
+
+    def __init__(self, data: ClientData, task: Task, state: Tensor | None = None) -> None:
         self.data = data
+        self.state = state
         self._task = task
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """Single updates of a round, for aggregation rules that need every one of them (medians, Krum, ...).
 
-They lie in one mapped file without a name, a row per task, so that memory does not grow with the round: the system
-keeps of it what fits.
+New states of clients are kept in the same way until their round is committed. They lie in one mapped file without a
+name, a row per task, so that memory does not grow with the round: the system keeps of it what fits.
 """
 
 from __future__ import annotations
@@ -49,15 +49,22 @@ class Spool:
         rows: updates that a round can have.
         length: of the model's vector.
         file: to look at one that another process made; by default a new one in the system's place for temporary files.
+        reason: why there must be one, for the error.
 
     Raises:
         JobError: it would be larger than the limit.
         WriteError: there is no room for it.
     """
 
-    def __init__(self, rows: int, length: int, file: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        rows: int,
+        length: int,
+        file: IO[bytes] | None = None,
+        reason: str = "the aggregator needs every update, and those",
+    ) -> None:
         self._shape = (rows, length)
-        self.file = file or _room(4 * rows * length)
+        self.file = file or _room(4 * rows * length, reason)
         self._rows = np.memmap(self.file, dtype=np.float32, mode="r+", shape=self._shape)
 
     def write(self, row: int, delta: Tensor) -> None:
@@ -73,10 +80,10 @@ class Spool:
         self.file.close()
 
 
-def _room(size: int) -> IO[bytes]:
+def _room(size: int, reason: str) -> IO[bytes]:
     if size > limits.SPOOL_BYTES:
         raise JobError(
-            f"the aggregator needs every update, and those of one round take {human_bytes(size)}: at most "
+            f"{reason} of one round take {human_bytes(size)}: at most "
             f"{human_bytes(limits.SPOOL_BYTES)} are kept; lower rounds.participants, or train a smaller model"
         )
     folder = Path(tempfile.gettempdir())

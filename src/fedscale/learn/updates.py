@@ -20,12 +20,14 @@ class TrainResult:
         samples: training samples that the client has (its weight).
         loss: mean training loss per sample.
         metrics: further numbers for the server's hooks.
+        state: what the client keeps from now on, if the task completes; ``None`` to keep what it has.
     """
 
     delta: Tensor
     samples: int
     loss: float
     metrics: dict[str, float] = field(default_factory=dict)
+    state: Tensor | None = None
 
 
 WEIGHTINGS: Final[Mapping[str, Callable[[int], float]]] = {
@@ -35,11 +37,11 @@ WEIGHTINGS: Final[Mapping[str, Callable[[int], float]]] = {
 """How much an update counts, from the number of the client's training samples (known to the server, not claimed)."""
 
 
-def refusal(result: Any, length: int) -> str | None:
+def refusal(result: Any, length: int, state_length: int = 0) -> str | None:
     """Say why a result cannot be admitted, or return ``None`` if it can.
 
     An update must be a float32 vector of the model's length with a finite norm, and its loss a finite number: a
-    single value that is not would spoil the model of everyone.
+    single value that is not would spoil the model of everyone. A state must be finite too, and of the length announced.
     """
     if not isinstance(result, TrainResult):
         return f"train returned {type(result).__name__}, not a TrainResult"
@@ -47,7 +49,8 @@ def refusal(result: Any, length: int) -> str | None:
     if not isinstance(delta, Tensor) or delta.dtype != torch.float32 or delta.shape != (length,):
         shape = tuple(delta.shape) if isinstance(delta, Tensor) else type(delta).__name__
         return f"the update has shape {shape} and not ({length},) in float32"
-    return refusal_of_numbers(float(torch.linalg.vector_norm(delta)), result.loss)
+    why = refusal_of_numbers(float(torch.linalg.vector_norm(delta)), result.loss)
+    return why if why or result.state is None else _refusal_of_state(result.state, state_length)
 
 
 def refusal_of_numbers(norm: float, loss: float) -> str | None:
@@ -57,6 +60,13 @@ def refusal_of_numbers(norm: float, loss: float) -> str | None:
     if not math.isfinite(loss):
         return "the training loss is not finite"
     return None
+
+
+def _refusal_of_state(state: Any, length: int) -> str | None:
+    if not isinstance(state, Tensor) or state.dtype != torch.float32 or state.shape != (length,) or length == 0:
+        shape = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+        return f"the state has shape {shape} and not ({length},) in float32, as state_length says"
+    return None if torch.isfinite(state).all() else "the state is not finite"
 
 
 class WeightedSum:

@@ -19,6 +19,7 @@ from fedscale.errors import RunError, StalledError
 from fedscale.execute.base import Executor, Report, Trained
 from fedscale.execute.base import Testing as Pending
 from fedscale.learn.model import digest
+from fedscale.learn.states import States
 from fedscale.outcomes import Fate, Outcome
 from fedscale.report.checkpoint import save_checkpoint
 from fedscale.report.recorder import Recorder
@@ -74,6 +75,7 @@ class Simulation:
         training: Training,
         testing: Testing,
         saving: Saving,
+        states: States | None,
     ) -> None:
         self.now = 0
         self.finished = False
@@ -89,6 +91,7 @@ class Simulation:
         self._training = training
         self._testing = testing
         self._saving = saving
+        self._states = states
         self._queue = EventQueue()
         self._cohort = Cohort()
         self._trained: Trained | None = None
@@ -201,6 +204,8 @@ class Simulation:
         trained, self._trained = self._trained, None
         assert trained is not None
         outcomes = [outcome for outcome in self._end_attempt() if outcome.fate is Fate.COMPLETED]
+        if self._states is not None and trained.states is not None:
+            self._states.put(trained.stateful, trained.states)
         if trained.weight:  # a dry run has nothing to aggregate
             self._aggregate(outcomes, trained, commit.version)
         self._loss = mean_loss(trained)
@@ -279,6 +284,8 @@ class Simulation:
         with self._timings.part("checkpoint"):
             self._recorder.log.sync()
             save_checkpoint(self._saving.directory, self._coordinator.attempt, self.state())
+            if self._states is not None:
+                self._states.forget()
 
     def state(self) -> dict[str, Any]:
         """Return everything that a checkpoint keeps."""
@@ -290,6 +297,7 @@ class Simulation:
             "coordinator": self._coordinator.state(),
             "manager": self._manager.state(),
             "aggregator": self._aggregator.state(),
+            "states": None if self._states is None else self._states.saved(),
             "feedbacks": to_columns(self._feedbacks),
             "loss": self._loss,
             "evaluation": None if self._evaluation is None else _values(self._evaluation[0]),
@@ -297,7 +305,7 @@ class Simulation:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state from a checkpoint (the log's writer is opened at its offset by the caller)."""
+        """Take up a state from a checkpoint (the caller opens the log and the clients' states at it)."""
         self.now = state["time"]
         self.finished = state["finished"]
         self._recorder.ledger.restore(state["ledger"])

@@ -17,6 +17,7 @@ from fedscale.execute.base import Executor
 from fedscale.execute.threads import one_thread
 from fedscale.files import write_bytes, write_text, writing
 from fedscale.job import Component, Job
+from fedscale.learn.states import States, open_states
 from fedscale.report.checkpoint import State, load_newest
 from fedscale.report.log import LogWriter
 from fedscale.report.recorder import Recorder
@@ -40,7 +41,10 @@ LOCK = ".lock"
 
 
 class Run:
-    """A run directory: ``job.yaml``, ``log.jsonl``, ``timings.jsonl``, ``checkpoints/``, ``model.safetensors``."""
+    """A run directory: ``job.yaml``, ``log.jsonl``, ``timings.jsonl``, ``checkpoints/``, ``model.safetensors``.
+
+    If clients keep states between tasks, these are in ``states/``.
+    """
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
@@ -180,9 +184,12 @@ def _newest_state(run: Run, observer: Observer) -> State | None:
 
 def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, site: Site, observer: Observer) -> Run:
     with ExitStack() as stack:
-        executor = stack.enter_context(closing(executor_of(job, parts, site)))
+        states = open_states(run.directory / "states", parts.state_length, state)
+        if states is not None:
+            stack.enter_context(closing(states))
+        executor = stack.enter_context(closing(executor_of(job, parts, site, states)))
         log = stack.enter_context(closing(LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)))
-        simulation = _assemble(run, job, parts, executor, log, observer, site.workers)
+        simulation = _assemble(run, job, parts, executor, log, observer, site.workers, states)
         if state is None:
             write_head(log, job, parts)
         else:
@@ -194,7 +201,14 @@ def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, site: Site,
 
 
 def _assemble(
-    run: Run, job: Job, parts: setup.Parts, executor: Executor, log: LogWriter, observer: Observer, workers: int
+    run: Run,
+    job: Job,
+    parts: setup.Parts,
+    executor: Executor,
+    log: LogWriter,
+    observer: Observer,
+    workers: int,
+    states: States | None,
 ) -> Simulation:
     coordinator = SyncRounds(setup.policy(job.rounds, job.evaluate), lambda wanted, now: simulation.select(wanted, now))
     simulation = Simulation(
@@ -210,6 +224,7 @@ def _assemble(
         training=Training(job.local, job.seed, parts.plugins.client.must_train_to_price(), job.device),
         testing=Testing(job.evaluate.split, parts.test_clients),
         saving=Saving(run.directory / "checkpoints", job.checkpoint_every),
+        states=states,
     )
     return simulation
 

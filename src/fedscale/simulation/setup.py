@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from fedscale.execute.spec import RunnerSpec, class_reference
 from fedscale.job import EvaluateConf, Job, RoundsConf
 from fedscale.learn.backends import build_learner
 from fedscale.learn.engines import EngineChoice, choose_engine
-from fedscale.learn.model import Learner
+from fedscale.learn.model import Learner, Model
 from fedscale.learn.objectives import OBJECTIVES
 from fedscale.learn.payload import encode
 from fedscale.learn.samples import ClientSamples
@@ -51,6 +51,7 @@ class Parts:
         model: at its initial weights, on the CPU.
         engine: that trains clients.
         plugins: the classes to run with.
+        state_length: numbers that each client keeps between tasks.
     """
 
     dataset: FederatedDataset
@@ -61,6 +62,7 @@ class Parts:
     model: Learner
     engine: EngineChoice
     plugins: Plugins
+    state_length: int
 
 
 def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
@@ -88,6 +90,7 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         model=model,
         engine=choose(job, model, dataset.client(int(split.train[0])), plugins.client),
         plugins=plugins,
+        state_length=0 if job.dry_run else _state_length(plugins.client, model),
     )
 
 
@@ -97,6 +100,13 @@ def _plugins(job: Job, classes: Mapping[str, type[Any]]) -> Plugins:
         if name not in known:
             raise JobError(f"no class can be given for {name!r}: {nearest(name, known)}")
     return Plugins(**{**known, **classes})
+
+
+def _state_length(client: type[Client], model: Learner) -> int:
+    length = client.state_length(cast(Model, model))  # what hooks are promised; see `Runner`
+    if not isinstance(length, int) or length < 0:
+        raise JobError(f"{client.__name__}.state_length returned {length!r}: it is a whole number, 0 or more")
+    return length
 
 
 def _require_known_sizes(client: type[Client]) -> None:
@@ -190,6 +200,7 @@ def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
         backend=job.backend,
         device=job.device,
         kept=job.rounds.participants if parts.plugins.aggregator.needs_updates else 0,
+        states=(job.rounds.participants, parts.state_length),
     )
 
 

@@ -13,12 +13,14 @@ from fedscale.execute.cluster import RayCluster
 from fedscale.execute.distributed import Distributed
 from fedscale.execute.dry import DryRun
 from fedscale.execute.inprocess import InProcess
+from fedscale.execute.memories import Memories
 from fedscale.execute.plan import Planner
 from fedscale.execute.pool import Pool
 from fedscale.execute.remote import hello
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.job import Job
 from fedscale.learn.spool import Spool
+from fedscale.learn.states import States
 from fedscale.simulation.progress import Observer
 from fedscale.simulation.setup import Parts, can_travel, choose_workers, runner_spec
 from fedscale.tables import Table
@@ -32,8 +34,8 @@ class Site(Protocol):
         """How many there are at the start."""
         ...
 
-    def executor(self, spec: RunnerSpec, planner: Planner) -> Executor:
-        """Build the executor; it is closed before the site."""
+    def executor(self, spec: RunnerSpec, planner: Planner, states: States | None) -> Executor:
+        """Build the executor; it is closed before the site and the ``states`` of clients."""
         ...
 
     def close(self) -> None:
@@ -48,12 +50,13 @@ class Processes:
         self._parts = parts
         self.workers = choose_workers(workers, parts, observer)
 
-    def executor(self, spec: RunnerSpec, planner: Planner) -> Executor:
+    def executor(self, spec: RunnerSpec, planner: Planner, states: States | None) -> Executor:
         """Build the executor."""
+        memories = None if states is None else Memories(states, spec)
         if self.workers == 1:
             spool = Spool(spec.kept, len(self._parts.model.vector)) if spec.kept else None
-            return InProcess(build_runner(spec, self._parts.plugins.client), planner, spool)
-        return Pool(spec, self.workers, len(self._parts.model.vector), planner)
+            return InProcess(build_runner(spec, self._parts.plugins.client), planner, spool, memories)
+        return Pool(spec, self.workers, len(self._parts.model.vector), planner, memories)
 
     def close(self) -> None:
         """Nothing is held beside the executor."""
@@ -90,8 +93,15 @@ class Ray:
         self._cluster = RayCluster(address, workers, device, gpu_share)
         self.workers = self._cluster.capacity()
 
-    def executor(self, spec: RunnerSpec, planner: Planner) -> Executor:
-        """Build the executor, which hires the workers."""
+    def executor(self, spec: RunnerSpec, planner: Planner, states: States | None) -> Executor:
+        """Build the executor, which hires the workers.
+
+        Raises:
+            JobError: clients keep states.
+        """
+        if states is not None:
+            name = self._parts.plugins.client.__name__
+            raise JobError(f"{name} keeps states between tasks, which is not possible on a cluster: use executor: pool")
         length = len(self._parts.model.vector)
         greeting = hello(spec, self._parts.dataset.fingerprint, length)
         return Distributed(self._cluster, greeting, length, planner, together=spec.vectorised, kept=spec.kept)
@@ -117,8 +127,8 @@ def open_site(job: Job, parts: Parts, workers: int | None, observer: Observer) -
     return closing(EXECUTORS.build(chosen.name, chosen.options, **given))
 
 
-def executor(job: Job, parts: Parts, site: Site) -> Executor:
+def executor(job: Job, parts: Parts, site: Site, states: States | None) -> Executor:
     """Build the executor of a job: none that trains for a dry run."""
     if job.dry_run:
         return DryRun()
-    return site.executor(runner_spec(job, parts), Planner(parts.samples, parts.engine.block))
+    return site.executor(runner_spec(job, parts), Planner(parts.samples, parts.engine.block), states)
