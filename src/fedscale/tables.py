@@ -84,7 +84,7 @@ def _source(factory: Callable[..., object]) -> str:
 
 
 def _hints(factory: Callable[..., object]) -> dict[str, Any]:
-    return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
 
 
 def _check(value: object, hint: Any, where: str) -> Any:

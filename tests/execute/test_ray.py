@@ -9,8 +9,11 @@ from contextlib import ExitStack, closing
 import numpy as np
 import pytest
 import torch
+import yaml
+from typer.testing import CliRunner
 
 from fedscale import Job, simulate
+from fedscale.cli.main import app
 from fedscale.core.client import Client
 from fedscale.core.plugins import load_plugins
 from fedscale.errors import DataError, JobError, MissingExtraError, RunError, WorkerError
@@ -68,7 +71,7 @@ def distributed(nodes, make_spec, dataset, planner):
             cluster = stack.enter_context(closing(RayCluster(nodes.address, workers, "cpu", 1.0)))
             length = len(build_model(dataset.card, spec.model, 3).vector)
             greeting = hello(spec, dataset.fingerprint, length)
-            executor = Distributed(cluster, greeting, length, planner, together=spec.vectorised, kept=spec.kept)
+            executor = Distributed(cluster, greeting, length, planner, kept=spec.kept)
             return stack.enter_context(closing(executor))
 
         yield make
@@ -264,3 +267,21 @@ def test_a_run_on_a_cluster_killed_and_resumed_has_the_log_of_a_run_in_a_pool(no
         assert "Going on after attempt" in process.communicate()[0]
     assert process.returncode == 0
     assert (out / "log.jsonl").read_bytes() == expected.log.read_bytes()
+
+
+def test_options_of_the_place_are_checked_and_belong_to_the_place_that_the_command_line_names(tmp_path):
+    job = Job.parse({"data": {"name": "synthetic", "clients": 20}, "executor": {"name": "ray", "gpu_share": 2}})
+    with pytest.raises(JobError, match=r"executor 'ray', option 'gpu_share': .*less than or equal to 1"):
+        simulate(job, tmp_path / "run")
+    shown = CliRunner().invoke(
+        app, ["run", "digits", "--executor", "ray", "--set", "executor.gpu_share=0.5", "--address", "auto", "--show"]
+    )
+    assert yaml.safe_load(shown.output)["executor"] == {"name": "ray", "address": "auto", "gpu_share": 0.5}
+
+
+def test_where_a_job_runs_is_no_part_of_it():
+    job = Job.parse({"data": "digits"})
+    away = job.on("ray")
+    assert (away.digest, away.facts()) == (job.digest, job.facts())
+    assert away.executor.name == "ray"
+    assert Job.parse({"data": "digits", "executor": "ray"}) == away

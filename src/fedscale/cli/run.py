@@ -61,8 +61,10 @@ def run(
         return
     if job is None:
         raise typer.BadParameter("name a YAML file or a recipe (fedscale run --list shows them)", param_hint="JOB")
-    chosen = read_job(job, settings or [], plugin or [])
-    chosen = _on(chosen, executor, address)
+    of_place, others = _parted(settings or [])
+    chosen = _on(read_job(job, others, plugin or []), executor, address)
+    if of_place:
+        chosen = chosen.with_settings(of_place)
     if dry_run:
         chosen = chosen.model_copy(update={"dry_run": True})
     if show:
@@ -125,6 +127,12 @@ def read_job(name: str, settings: list[str], plugins: list[Path]) -> Job:
     else:
         raise JobError(f"{name!r} is neither a file nor a recipe: {nearest(name, RECIPES.names())}")
     return job.model_copy(update={"plugins": (*job.plugins, *(plugin.resolve() for plugin in plugins))})
+
+
+def _parted(settings: list[str]) -> tuple[list[str], list[str]]:
+    """Part the settings of the executor from the others: they are those of the place that ``--executor`` names."""
+    of_place = [setting for setting in settings if setting.startswith("executor.")]
+    return of_place, [setting for setting in settings if setting not in of_place]
 
 
 def _on(job: Job, executor: str | None, address: str | None) -> Job:

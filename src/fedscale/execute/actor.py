@@ -40,6 +40,7 @@ class Actor:
 
     def __init__(self) -> None:
         self._stamp = -1
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self, hello: str, plugins: Sequence[bytes]) -> str:
         """Build the runner; return the node and the folder of this worker's files, or an error.
@@ -86,8 +87,9 @@ class Actor:
         return json.dumps({"weight": total.weight}), total.total.numpy()
 
     def leave(self) -> None:
-        """Remove this worker's files."""
-        self._folder.cleanup()
+        """Remove this worker's files, if it has any yet."""
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _start(self, hello: dict[str, Any], plugins: Sequence[bytes]) -> str:
         if hello["version"] != fedscale.__version__:

@@ -110,7 +110,7 @@ class Distributed:
 
     def close(self) -> None:
         """End the workers."""
-        leaving = [station.leave() for station in self._stations if station.ready]
+        leaving = [station.leave() for station in self._stations]  # one that has just been started has files too
         if leaving:
             self._cluster.ray.wait(leaving, num_returns=len(leaving), timeout=2)
         for station in self._stations:
