@@ -24,10 +24,10 @@ def test_most_work_comes_first_and_equals_in_the_order_of_tasks():
 
 
 def test_blocks_shrink_towards_the_end():
-    sizes = [len(block) for block in Planner(np.ones(300, int), 16).blocks([conf(i, i) for i in range(300)])]
-    # Up to 128 left, an eighth of the rest is a block or more; 108 / 8, rounded up, is 14; and 16 / 4 at the end.
-    assert sizes[:15] == [16] * 12 + [14, 12, 11]
-    assert sizes[-4:] == [4, 4, 4, 2]
+    sizes = [len(block) for block in Planner(np.ones(300, int), 16, 4).blocks([conf(i, i) for i in range(300)])]
+    # Up to 128 left, an eighth of the rest is a block or more; 108 / 8, rounded up, is 14, so three stacks of 4.
+    assert sizes[:18] == [16] * 12 + [12, 12, 8, 8, 8, 8]
+    assert sizes[18:] == [4] * 7 + [3] * 3 + [2] * 4 + [1] * 7
     assert sizes == sorted(sizes, reverse=True)
 
 

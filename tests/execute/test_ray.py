@@ -79,7 +79,7 @@ def distributed(nodes, make_spec, dataset, planner):
 
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_one_node_gives_the_same_bytes(make_spec, vector, tasks, distributed, here, vectorised):
-    spec = make_spec(vectorised=vectorised)
+    spec = make_spec(stack=8 if vectorised else 0)
     local, there = here(spec), distributed(spec)
     for _ in range(2):
         expected, found = local.train(vector, tasks), there.train(vector, tasks)

@@ -36,7 +36,7 @@ ClientSamples.steps = steps
 
 @pytest.fixture
 def spec(make_spec):
-    return make_spec(vectorised=True)
+    return make_spec(stack=8)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def deadly(make_spec, tmp_path, *, once):
     mark, plugin = tmp_path / "mark", tmp_path / "deadly.py"
     mark.touch()
     plugin.write_text(DEADLY.format(mark=str(mark), once=once))
-    return make_spec(vectorised=True, plugins=[plugin])
+    return make_spec(stack=8, plugins=[plugin])
 
 
 def test_a_worker_killed_in_a_block_costs_a_retry_and_nothing_else(expected, make_spec, pool, vector, tasks, tmp_path):
@@ -133,7 +133,7 @@ def test_broken_clients_are_refused_and_the_rest_is_as_without_them(
 
     whole = ClientSamples.steps
     monkeypatch.setattr(ClientSamples, "steps", steps)
-    together = make_spec(vectorised=True, dataset=extreme)
+    together = make_spec(stack=8, dataset=extreme)
     found = InProcess(build_runner(together), eights).train(vector, tasks)
     fates = {task.client: (report.fate, report.why) for task, report in zip(tasks, found.reports, strict=True)}
     assert fates[5] == (Fate.FAILED, "ValueError: no luck")
@@ -155,6 +155,6 @@ class Sending(Client):
 def test_uploads_of_blocks_are_measured_client_by_client(make_spec, eights, vector, tasks, dataset, tmp_path):
     plugin = tmp_path / "sending.py"
     plugin.write_text(SENDING)
-    spec = make_spec(vectorised=True, plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+    spec = make_spec(stack=8, plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
     sizes = InProcess(build_runner(spec), eights).upload_sizes(vector, tasks)
     assert sizes == [dataset.counts[task.client] for task in tasks]

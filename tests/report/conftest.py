@@ -22,7 +22,7 @@ TASK_FIELDS = ("task", "attempt", "version", "client", "fate", "start", "end", *
 
 
 def _head(job: Job, clients: int = 3, samples: int = 300) -> list[Record]:
-    plain = job.model_dump(mode="json")
+    plain = job.facts()
     split = {"train": clients, "validation": 0, "test": 4, "held_out": 0}
     return [
         {

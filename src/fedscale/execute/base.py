@@ -50,7 +50,7 @@ class Report:
 class Trained:
     """A cohort's reports in task order, and the weighted sum of the admitted updates; a dry run has neither.
 
-    ``updates`` are the admitted ones themselves, if they are kept.
+    ``updates`` are the admitted ones themselves, if they are kept; ``seconds`` what several workers took together.
     ``states`` are the new ones of the clients ``stateful``. Updates and states are there until others are trained.
     """
 
@@ -58,6 +58,7 @@ class Trained:
     total: Tensor
     weight: float
     updates: Updates | None = None
+    seconds: float = 0.0
     stateful: tuple[int, ...] = ()
     states: Updates | None = None
 

@@ -5,7 +5,7 @@ The result does not depend on how many workers there are, which of them did what
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -30,6 +30,11 @@ class Station(Protocol):
         ...
 
     @property
+    def depth(self) -> int:
+        """Requests that may be sent before the first is answered: a second one saves the wait for it."""
+        ...
+
+    @property
     def node(self) -> str:
         """The machine that the worker is on."""
         ...
@@ -40,11 +45,11 @@ class Station(Protocol):
         ...
 
     def ask(self, request: Request) -> None:
-        """Send a request; only one is under way at a time. A worker that is gone is noticed by `answer`."""
+        """Send a request. A worker that is gone is noticed by `answer`."""
         ...
 
     def answer(self) -> Answer | None:
-        """Return the answer, or ``None`` if the worker is gone."""
+        """Return the answer to the oldest request, or ``None`` if the worker is gone. Take its sum before asking."""
         ...
 
     def restart(self) -> None:
@@ -57,7 +62,10 @@ Wait = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class Sweep:
-    """A list of requests, how far it has got, and what waits for its turn to be folded."""
+    """A list of requests, how far it has got, and what waits for its turn to be folded.
+
+    ``seconds`` are those that the workers took for it, together.
+    """
 
     def __init__(self, requests: Sequence[Request], fold: Callable[[Answer], None], ahead: int) -> None:
         self.requests = list(requests)
@@ -66,6 +74,12 @@ class Sweep:
         self._todo = list(range(len(requests)))
         self._next = 0
         self._waiting: dict[int, Answer] = {}
+        self.seconds = 0.0
+
+    @property
+    def left(self) -> int:
+        """Requests that nobody was asked yet."""
+        return len(self._todo)
 
     @property
     def done(self) -> bool:
@@ -110,19 +124,16 @@ class Dispatcher:
     """
 
     def __init__(self, stations: Sequence[Station], wait: Wait, *, together: bool) -> None:
-        self._idle = list(stations)
         self._wait = wait
         self._together = together
-        self._busy: dict[Station, tuple[Sweep, int]] = {}
+        self._asked: dict[Station, deque[tuple[Sweep, int]]] = {station: deque() for station in stations}
         self._sweeps: list[Sweep] = []
         self._deaths: Counter[int] = Counter()
-        self._most_deaths = limits.TASK_DEATHS * len(stations)
         self._forecast = Forecast()
 
     def join(self, station: Station) -> None:
         """Take in another worker."""
-        self._idle.append(station)
-        self._most_deaths += limits.TASK_DEATHS
+        self._asked[station] = deque()
 
     def begin(self, sweep: Sweep) -> None:
         """Hand out the first requests of a sweep, before those of others that are under way."""
@@ -133,7 +144,7 @@ class Dispatcher:
     def finish(self, sweep: Sweep) -> None:
         """Work until a sweep is done."""
         while not sweep.done:
-            for station in self._wait(list(self._busy)):
+            for station in self._wait([station for station, asked in self._asked.items() if asked]):
                 self._take(station)
             self._hand_out()
 
@@ -143,30 +154,41 @@ class Dispatcher:
             self.finish(sweep)
 
     def _hand_out(self) -> None:
-        for station in [station for station in self._idle if station.ready]:
-            for sweep in self._sweeps:
-                number = sweep.next(self._forecast, station.node)
-                if number is not None:
-                    self._idle.remove(station)
-                    self._busy[station] = (sweep, number)
-                    station.ask(sweep.requests[number])
-                    break
+        """Give every station something to do and then, if it takes it, something to go on with."""
+        for turn in range(max((station.depth for station in self._asked), default=0)):
+            for station, asked in self._asked.items():
+                if station.ready and len(asked) == turn < station.depth:
+                    self._ask(station, asked)
+
+    def _ask(self, station: Station, asked: deque[tuple[Sweep, int]]) -> None:
+        for sweep in self._sweeps:
+            if asked and sweep.left <= len(self._asked):
+                continue  # towards the end, what is left is for whoever is done first
+            number = sweep.next(self._forecast, station.node)
+            if number is not None:
+                asked.append((sweep, number))
+                station.ask(sweep.requests[number])
+                return
 
     def _take(self, station: Station) -> None:
-        sweep, number = self._busy.pop(station)
+        asked = self._asked[station]
+        sweep, number = asked.popleft()
         request = sweep.requests[number]
         answer = station.answer()
         if answer is None:
+            while asked:
+                other, untouched = asked.pop()
+                other.put_back(untouched, other.requests[untouched])
             sweep.put_back(number, self._bury(station, request))
-            self._idle.append(station)
             return
-        self._forecast.learn(request, answer.pop("seconds", None))
+        seconds = answer.pop("seconds", None)
+        sweep.seconds += seconds or 0.0
+        self._forecast.learn(request, seconds)
         answer["items"] = request["items"]
         if "reports" in answer:
             answer["reports"] += [_given_up(task) for task in request.get("given_up", [])]
-        self._idle.append(station)
-        self._hand_out()  # first of all: the station works on while its answer is folded
         sweep.take(number, answer)
+        self._hand_out()  # only now: what comes next may overwrite the sum
 
     def _bury(self, station: Station, request: Request) -> Request:
         """Replace a dead worker; return what of its request is still to be done."""
@@ -174,7 +196,7 @@ class Dispatcher:
         station.restart()
         self._deaths[item] += 1
         if item not in request["items"]:  # it died between items, which is nobody's fault, but must not go on for ever
-            if self._deaths[item] < self._most_deaths:
+            if self._deaths[item] < limits.TASK_DEATHS * len(self._asked):
                 return request
             raise WorkerError("worker processes end between tasks, again and again: see their messages above")
         if self._deaths[item] < limits.TASK_DEATHS:

@@ -79,7 +79,7 @@ class Distributed:
         requests = self._train_requests("train", vector, tasks)
         sweep = Groups(requests, fold, self._ahead(), self._nodes)
         self._finish(sweep)
-        return gather(reports, folded, self._spool)
+        return gather(reports, folded, self._spool, sweep.seconds)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""

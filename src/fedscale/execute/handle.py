@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
+
+from torch import Tensor
 
 from fedscale import limits
 from fedscale.errors import WorkerError
@@ -26,6 +29,7 @@ class Handle:
     """A request that is sent to a worker which is being started waits for it in the socket."""
 
     node = "here"
+    depth = 2
 
     def __init__(
         self, spec: RunnerSpec, model: IO[bytes], length: int, spool: Spool | None = None, states: Spool | None = None
@@ -37,7 +41,8 @@ class Handle:
             if held is not None:
                 self._files[name] = held.file
         self._outputs = [as_vector(file) for file in outputs.values()]
-        self._output = 0
+        self._turn = 0
+        self._awaited: deque[Tensor] = deque()
         self._counter = as_counter(self._files["counter"])
         self._hello = {
             "spec": spec.model_dump(mode="json"),
@@ -60,12 +65,13 @@ class Handle:
     def ask(self, request: dict[str, Any]) -> None:
         """Send a request; a worker that is gone is noticed by `answer`.
 
-        Sums come back in two outputs by turns, so that the latest one can be read while the worker is at the next.
+        Sums come back in two outputs by turns, so that one can be read while the worker is at the next.
         """
         self._seen = (self.item, time.monotonic())
-        self._output = 1 - self._output
+        self._turn = 1 - self._turn
+        self._awaited.append(self._outputs[self._turn])
         try:
-            send(self.connection, {**request, "output": self._output})
+            send(self.connection, {**request, "output": self._turn})
         except OSError:
             return
 
@@ -89,7 +95,7 @@ class Handle:
         return False
 
     def answer(self) -> dict[str, Any] | None:
-        """Return the answer to the request, or ``None`` if the worker is gone.
+        """Return the answer to the oldest request, or ``None`` if the worker is gone.
 
         Raises:
             WorkerError: the worker reports an error that a retry would meet again.
@@ -100,8 +106,9 @@ class Handle:
             return None
         if "error" in answer:
             raise WorkerError(f"a worker reports: {answer['error']}")
+        output = self._awaited.popleft()
         if "reports" in answer:
-            answer["total"] = self._outputs[self._output]
+            answer["total"] = output
         return answer
 
     def hung(self) -> bool:
@@ -158,6 +165,7 @@ class Handle:
         self.connection = Connection(ours.detach())
         self._counter[0] = -1
         self._ready = False
+        self._awaited.clear()
         self._seen = (-1, time.monotonic())
         send(self.connection, self._hello)
 

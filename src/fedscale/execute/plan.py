@@ -21,7 +21,7 @@ TAPER: Final = 8
 """A block is at most this part of the tasks that are left."""
 
 SMALLEST: Final = 4
-"""Towards the end, blocks shrink to this part of their full size."""
+"""Towards the end, blocks shrink to this part of a stack."""
 
 GROUP: Final = 8
 """Blocks whose sums are added up first, before they join the total: a machine of a cluster sends one sum for them."""
@@ -33,12 +33,14 @@ class Planner:
     Args:
         samples: training samples of every client.
         block: tasks that a block holds at most.
+        stack: tasks that are trained at once; larger blocks are multiples of it.
     """
 
-    def __init__(self, samples: IntArray, block: int) -> None:
+    def __init__(self, samples: IntArray, block: int, stack: int = 0) -> None:
         self._samples = samples
         self._block = block
-        self._smallest = max(1, block // SMALLEST)
+        self._stack = max(1, stack)
+        self._smallest = max(1, stack // SMALLEST)
 
     def blocks(self, tasks: Sequence[TrainConf]) -> list[list[TrainConf]]:
         """Return the tasks in blocks, in the order in which blocks are begun and their sums added."""
@@ -46,6 +48,7 @@ class Planner:
         cut, begin = [], 0
         while begin < len(ordered):
             size = max(self._smallest, min(self._block, -(-(len(ordered) - begin) // TAPER)))
+            size -= size % self._stack if size > self._stack else 0
             cut.append(ordered[begin : begin + size])
             begin += size
         return cut

@@ -49,7 +49,7 @@ class Pool:
         self._memories = memories
         states = None if memories is None else memories.spool
         self._handles = [Handle(spec, self._file, length, self._spool, states) for _ in range(workers)]
-        self._dispatcher = Dispatcher(self._handles, _ready, together=spec.vectorised)
+        self._dispatcher = Dispatcher(self._handles, _ready, together=spec.stack > 0)
 
     @property
     def processes(self) -> list[int]:
@@ -65,8 +65,9 @@ class Pool:
             reports.extend(read_report(values) for values in answer["reports"])
             folded.add(answer["total"], answer["weight"])
 
-        self._dispatcher.finish(self._begin(self._train_requests("train", vector, tasks), fold))
-        trained = gather(reports, folded, self._spool)
+        sweep = self._begin(self._train_requests("train", vector, tasks), fold)
+        self._dispatcher.finish(sweep)
+        trained = gather(reports, folded, self._spool, sweep.seconds)
         return trained if self._memories is None else self._memories.gather(trained, tasks)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:

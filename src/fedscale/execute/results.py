@@ -32,8 +32,8 @@ def keeper(spool: Keeps, places: Mapping[int, int]) -> Keep:
     return lambda task, delta: spool.write(places[task], delta)
 
 
-def gather(reports: Sequence[Report], fold: Fold, spool: Spool | None) -> Trained:
-    """Return a cohort's result from the reports of all of its tasks and the finished fold."""
+def gather(reports: Sequence[Report], fold: Fold, spool: Spool | None = None, seconds: float = 0.0) -> Trained:
+    """Return a cohort's result from the reports of all of its tasks, the finished fold, and what else is known."""
     ordered, total = sorted(reports, key=lambda report: report.task), fold.result()
     admitted = [row for row, report in enumerate(ordered) if report.fate is None]
-    return Trained(ordered, total.total, total.weight, None if spool is None else spool.updates(admitted))
+    return Trained(ordered, total.total, total.weight, None if spool is None else spool.updates(admitted), seconds)

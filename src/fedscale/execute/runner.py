@@ -16,7 +16,7 @@ from fedscale.core.client import Client, ClientSamples, TestConf, TrainConf
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
-from fedscale.execute.base import ClientSums, Report
+from fedscale.execute.base import ClientSums, Report, blocks
 from fedscale.learn.model import Learner, Model
 from fedscale.learn.states import Places
 from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal, refusal_of_numbers
@@ -56,7 +56,8 @@ class Runner:
         holdout: what of each client is not trained on.
         weighting: how updates count; see `WEIGHTINGS`.
         test_held_out: test on what is held out, not on all samples.
-        vectorised: train blocks of clients at once, with the program's objective in place of its ``train``.
+        stack: clients that are trained at once, with the program's objective in place of its ``train``; 0 for one after
+            another.
         sample: a client to try the vectorised engine on.
         state_length: numbers that a client keeps between tasks.
     """
@@ -70,7 +71,7 @@ class Runner:
         *,
         weighting: str,
         test_held_out: bool,
-        vectorised: bool = False,
+        stack: int = 0,
         sample: int = 0,
         state_length: int = 0,
     ) -> None:
@@ -86,7 +87,8 @@ class Runner:
         self._state_length = state_length
         self._memory: Memory | None = None
         self._engine: Vectorised | None = None
-        if vectorised:
+        self._stack = stack
+        if stack:
             assert isinstance(model, Model)
             self._engine = Vectorised(model, client.objective, self._training_samples(sample))
 
@@ -106,7 +108,10 @@ class Runner:
         if self._engine is None or not tasks:
             reports = [self._train_alone(vector, conf, total, progress) for conf in tasks]
         else:
-            reports = self._train_together(self._engine, vector, tasks, total, progress)
+            stacks = [
+                self._train_together(self._engine, vector, part, total, progress) for part in blocks(tasks, self._stack)
+            ]
+            reports = [report for stack in stacks for report in stack]
         return reports, total.on_cpu()
 
     def upload_sizes(

@@ -27,7 +27,7 @@ class RunnerSpec(Section):
         within_client: share held out within training clients.
         weighting: how updates are weighted.
         test_held_out: whether tests run on the held-out part of training clients.
-        vectorised: whether blocks of clients are trained together.
+        stack: clients that are trained at once; 0 for one after another.
         sample: a client to try that engine on.
         backend: the library that computes.
         device: where to compute.
@@ -44,7 +44,7 @@ class RunnerSpec(Section):
     within_client: float
     weighting: str
     test_held_out: bool
-    vectorised: bool = False
+    stack: int = 0
     sample: int = 0
     backend: str = "torch"
     device: str = "cpu"
@@ -70,7 +70,7 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
         Holdout(spec.within_client, spec.seed),
         weighting=spec.weighting,
         test_held_out=spec.test_held_out,
-        vectorised=spec.vectorised,
+        stack=spec.stack,
         sample=spec.sample,
         state_length=spec.states[1],
     )

@@ -18,10 +18,13 @@ from fedscale.learn.samples import ClientSamples
 from fedscale.learn.vectorised import Vectorised
 
 PLAIN_BLOCK: Final = 4
-"""Clients that the plain engine's worker trains in one go: enough to make asking for them cheap."""
+"""Clients that a worker with the plain engine is asked to train: enough to make asking for them cheap."""
+
+STACKS: Final = 4
+"""Stacks that a worker with the vectorised engine is asked to train, for the same reason."""
 
 STACK_BYTES: Final = 4 << 20
-"""What a vectorised block's parameters may take: about a processor's share of its last cache."""
+"""What the parameters of clients trained at once may take: about a processor's share of its last cache."""
 
 SMALLEST_STACK, LARGEST_STACK = 4, 64
 
@@ -34,11 +37,22 @@ SLOW_ON_CPU: Final = (nn.modules.conv._ConvNd, nn.RNNBase)
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine, the clients that it trains in one go, and why it was chosen."""
+    """An engine and why it was chosen.
+
+    Attributes:
+        name: ``plain`` or ``vectorised``.
+        stack: clients that are trained at once; 0 for one after another.
+        why: in words.
+    """
 
     name: str
-    block: int
+    stack: int
     why: str
+
+    @property
+    def block(self) -> int:
+        """Clients that a worker is asked to train at a time."""
+        return STACKS * self.stack or PLAIN_BLOCK
 
 
 def choose_engine(
@@ -77,7 +91,7 @@ def stack_size(parameters: int) -> int:
 
 
 def _plain(why: str) -> EngineChoice:
-    return EngineChoice("plain", PLAIN_BLOCK, why)
+    return EngineChoice("plain", 0, why)
 
 
 def _does_not_pay(model: Model, device: str) -> str | None:

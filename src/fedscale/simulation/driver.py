@@ -177,6 +177,7 @@ class Simulation:
         confs = [self._training.conf(facts.task, facts.client, facts.version) for facts in cohort]
         with self._timings.part("train"):
             self._trained = self._executor.train(self._aggregator.vector, confs)
+        self._timings.worked(self._trained.seconds)
         self._settle()
         refused = self._cohort.take(self._trained)
         self._show_errors(self._trained.reports)

@@ -141,7 +141,7 @@ def choose(job: Job, model: Learner, sample: ClientData, client: type[Client]) -
     objective = OBJECTIVES.build(job.local.objective.name, job.local.objective.options)
     model.check_objective(objective)
     if job.dry_run:
-        return EngineChoice("plain", 1, "nothing is trained in a dry run")
+        return EngineChoice("plain", 0, "nothing is trained in a dry run")
     own_train = None if client.train is Client.train else client.__name__
     return choose_engine(job.engine, model, objective, ClientSamples(sample, model.task), own_train, job.device)
 
@@ -195,7 +195,7 @@ def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
         within_client=parts.split.within_client,
         weighting=job.rounds.weighting,
         test_held_out=job.evaluate.split == "held_out",
-        vectorised=parts.engine.name == "vectorised",
+        stack=parts.engine.stack,
         sample=int(parts.split.train[0]),
         backend=job.backend,
         device=job.device,

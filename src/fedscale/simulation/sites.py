@@ -104,7 +104,7 @@ class Ray:
             raise JobError(f"{name} keeps states between tasks, which is not possible on a cluster: use executor: pool")
         length = len(self._parts.model.vector)
         greeting = hello(spec, self._parts.dataset.fingerprint, length)
-        return Distributed(self._cluster, greeting, length, planner, together=spec.vectorised, kept=spec.kept)
+        return Distributed(self._cluster, greeting, length, planner, together=spec.stack > 0, kept=spec.kept)
 
     def close(self) -> None:
         """End the connection."""
@@ -131,4 +131,6 @@ def executor(job: Job, parts: Parts, site: Site, states: States | None) -> Execu
     """Build the executor of a job: none that trains for a dry run."""
     if job.dry_run:
         return DryRun()
-    return site.executor(runner_spec(job, parts), Planner(parts.samples, parts.engine.block), states)
+    return site.executor(
+        runner_spec(job, parts), Planner(parts.samples, parts.engine.block, parts.engine.stack), states
+    )

@@ -30,6 +30,11 @@ class Timings:
         finally:
             self._parts[name] = self._parts.get(name, 0.0) + time.perf_counter() - begin
 
+    def worked(self, seconds: float) -> None:
+        """Note what several workers took for training, together: less than ``workers`` × ``train`` where some idled."""
+        if seconds:
+            self._parts["worked"] = round(self._parts.get("worked", 0.0) + seconds, 6)
+
     def write(self, attempt: int, version: int) -> None:
         """Append the line of one attempt."""
         parts = {name: round(seconds, 6) for name, seconds in self._parts.items()}

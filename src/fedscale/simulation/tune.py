@@ -24,7 +24,7 @@ from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.execute.threads import one_thread
 from fedscale.job import Job
 from fedscale.learn.conf import TrainConf
-from fedscale.learn.engines import PLAIN_BLOCK, EngineChoice
+from fedscale.learn.engines import EngineChoice
 from fedscale.outcomes import Fate
 from fedscale.simulation import setup
 from fedscale.simulation.progress import Silent
@@ -129,7 +129,7 @@ def tune(job: Job, seconds: float, clients: int, workers: int | None = None, **c
     possible = setup.choose(wish, parts.model, sample, parts.plugins.client)
     refused = possible.why if possible.name == PLAIN.engine else None
     with one_thread(), ExitStack() as stack:
-        bench = _Bench(job, parts, {PLAIN.engine: PLAIN_BLOCK, possible.name: possible.block}, stack)
+        bench = _Bench(job, parts, {PLAIN.engine: EngineChoice(PLAIN.engine, 0, ""), possible.name: possible}, stack)
         tasks = bench.tasks(clients, seconds)
         ways = _ways(len(tasks), parts.engine.name, refused is None, processes)
         turns = bench.measure(ways, tasks, seconds)
@@ -166,17 +166,17 @@ class _Bench:
     Args:
         job: gives the settings.
         parts: of the job.
-        sizes: of an engine's blocks in a run, by its name.
+        choices: an engine as in a run, by its name.
         stack: closes the pool in the end.
     """
 
-    def __init__(self, job: Job, parts: Parts, sizes: Mapping[str, int], stack: ExitStack) -> None:
+    def __init__(self, job: Job, parts: Parts, choices: Mapping[str, EngineChoice], stack: ExitStack) -> None:
         self._job = job
         self._parts = parts
-        self._sizes = sizes
+        self._choices = choices
         self._stack = stack
         self._vector = parts.model.vector.clone()
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[tuple[str, int], Runner] = {}
 
     def tasks(self, most: int, seconds: float) -> list[TrainConf]:
         """Draw training clients by the job's seed: no more than every way can train some times in ``seconds``."""
@@ -192,14 +192,14 @@ class _Bench:
 
     def executor(self, way: Way) -> Executor:
         """Build what trains in this way."""
-        planner = Planner(self._parts.samples, self._sizes[way.engine])
+        choice = self._choices[way.engine]
+        planner = Planner(self._parts.samples, choice.block, choice.stack)
         if way.processes > 1:
-            return self._stack.enter_context(
-                closing(Pool(self._spec(way.engine), way.processes, len(self._vector), planner))
-            )
+            pool = Pool(self._spec(choice.stack), way.processes, len(self._vector), planner)
+            return self._stack.enter_context(closing(pool))
         if way.block:
             planner = _Even(self._parts.samples, way.block)
-        return InProcess(self._runner(way.engine), planner)
+        return InProcess(self._runner(way.engine, way.block or choice.stack), planner)
 
     def measure(self, ways: Sequence[Way], tasks: Sequence[TrainConf], seconds: float) -> list[dict[Way, float]]:
         """Return the seconds that each way took in each turn; every other turn goes through them backwards."""
@@ -221,11 +221,11 @@ class _Bench:
             raise RunError(f"nothing can be measured, since no client can be trained: {failed[0]}")
         return taken
 
-    def _runner(self, engine: str) -> Runner:
-        if engine not in self._runners:
-            self._runners[engine] = build_runner(self._spec(engine), self._parts.plugins.client)
-        return self._runners[engine]
+    def _runner(self, engine: str, stack: int) -> Runner:
+        if (engine, stack) not in self._runners:
+            self._runners[engine, stack] = build_runner(self._spec(stack), self._parts.plugins.client)
+        return self._runners[engine, stack]
 
-    def _spec(self, engine: str) -> RunnerSpec:
+    def _spec(self, stack: int) -> RunnerSpec:
         spec = setup.runner_spec(self._job, self._parts)
-        return spec.model_copy(update={"vectorised": engine == VECTORISED.engine})
+        return spec.model_copy(update={"stack": stack})
