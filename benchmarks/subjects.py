@@ -129,6 +129,10 @@ def _queries(quick: bool, place: Place) -> Iterator[Row]:
     for ask in (queries.measure, queries.measure_store):
         for question, seconds in ask(clients):
             yield f"{question} ({clients:,} clients)", f"{seconds * 1e3:.2f} ms", "", ""
+    own = 50_000 if quick else 1_000_000
+    for question, seconds in queries.measure_own_slots(own):
+        yield f"{question} ({own:,} clients)", f"{seconds * 1e3:.2f} ms", "", ""
+    yield "peak memory of this process", human_bytes(queries.peak_bytes()), "", ""
 
 
 def _coordinator(quick: bool, place: Place) -> Iterator[Row]:
