@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fedscale import limits
 from fedscale.errors import JobError, nearest
+from fedscale.jobfile import apply_setting, read_yaml, resolve_paths
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -281,17 +282,17 @@ class Job(Section):
             raise JobError(f"{path}: cannot be read: {error}") from None
         if text is None:
             raise JobError(f"{path}: {size} bytes, more than the {limits.JOB_FILE_BYTES} a job may have")
-        values = _read_yaml(text, str(path))
-        _resolve_paths(values, path.parent.absolute())
+        values = read_yaml(text, str(path))
+        resolve_paths(values, path.parent.absolute())
         for setting in settings:
-            _apply(values, setting)
+            apply_setting(values, setting)
         return cls.parse(values, str(path))
 
     def with_settings(self, settings: Sequence[str]) -> Job:
         """Return this job with ``section.key=value`` settings applied; values are read as YAML."""
         values = self.model_dump(mode="json")
         for setting in settings:
-            _apply(values, setting)
+            apply_setting(values, setting)
         return Job.parse(values, "--set")
 
     def on(self, executor: Component | str) -> Job:
@@ -331,58 +332,6 @@ class Job(Section):
         """Return the whole job, defaults included, as YAML that ``load`` reads back."""
         # Other characters than ASCII are escaped: some that YAML takes for line breaks do not come back otherwise.
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    values = _parse_yaml(text, f"{source}: not valid YAML")
-    if not isinstance(values, dict):
-        raise JobError(f"{source}: a job is a mapping of keys to values, not {type(values).__name__}")
-    return values
-
-
-def _parse_yaml(text: str, complaint: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date that is none, and a deep nest
-        raise JobError(f"{complaint}: {error}") from None
-
-
-def _resolve_paths(values: dict[str, Any], base: Path) -> None:
-    for section in ("devices", "availability"):
-        part = values.get(section)
-        if isinstance(part, dict) and isinstance(part.get("file"), str):
-            part["file"] = str(base / Path(part["file"]).expanduser())
-    if isinstance(values.get("plugins"), list):
-        values["plugins"] = [str(base / Path(str(item)).expanduser()) for item in values["plugins"]]
-    data = values.get("data")
-    name = data.get("name") if isinstance(data, dict) else data
-    if isinstance(name, str) and "/" in name:
-        store = str(base / Path(name).expanduser())
-        values["data"] = {**data, "name": store} if isinstance(data, dict) else store
-
-
-def _apply(values: dict[str, Any], setting: str) -> None:
-    key, separator, text = setting.partition("=")
-    path = key.split(".")
-    if not separator or not all(path):
-        raise JobError(f"--set {setting!r}: write section.key=value, e.g. --set rounds.count=20")
-    value = _parse_yaml(text, f"--set {setting!r}: the value is not valid YAML")
-    place = values
-    for part in path[:-1]:
-        inner = place.get(part)
-        if isinstance(inner, str):  # a component given by its bare name
-            inner = {"name": inner}
-        elif inner is None or inner is False:  # a section that is not there, or switched off
-            inner = {}
-        elif not isinstance(inner, dict):
-            raise JobError(f"--set {setting!r}: {part!r} holds a value, not a section")
-        place[part] = inner
-        place = inner
-    place[path[-1]] = value
-    if path[-1] == "epochs" and value is not None:
-        place["steps"] = None
-    if path[-1] == "steps" and value is not None:
-        place["epochs"] = None
 
 
 def _explain(model: type[BaseModel], detail: Any) -> str:

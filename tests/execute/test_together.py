@@ -88,6 +88,14 @@ def test_tests_go_on_while_clients_are_trained(spec, eights, pool, vector, tasks
     assert first() == local.test(vector, clients, 0)()
 
 
+def test_a_test_keeps_its_model_though_another_is_shared_before_it_is_done(spec, eights, pool, vector):
+    local, clients = InProcess(build_runner(spec), eights), np.arange(20)
+    there = pool(1)  # whose worker is still being started when both are asked for
+    first, second = there.test(vector, clients, 0), there.test(vector * 3, clients, 1)
+    assert first() == local.test(vector, clients, 0)()
+    assert second() == local.test(vector * 3, clients, 1)()
+
+
 def deadly(make_spec, tmp_path, *, once):
     mark, plugin = tmp_path / "mark", tmp_path / "deadly.py"
     mark.touch()

@@ -121,7 +121,7 @@ class Model:
 
     def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
         """Test on ``batches``; see `Learner.measure`."""
-        self.module.eval()
+        self.module.eval()  # torch's evaluation mode, not Python's eval
         count, sums = 0, dict[str, float]()
         with torch.no_grad():
             for inputs, targets in self._placed(batches):
