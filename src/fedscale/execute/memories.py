@@ -1,22 +1,24 @@
 """How the states of clients come to those who train and test them, and how new ones come back.
 
-States are read from their file, which nobody changes while requests are under way. New ones lie in a spool, a row per
-task of the cohort, until the fates of all its tasks are known.
+States are read from their file, which nobody changes while requests are under way; workers on other machines get them
+with the request, when it is sent. New ones lie in a spool, a row per task of the cohort, until the fates of all its
+tasks are known; from other machines they come back beside the sum of their block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fedscale.execute.base import Trained
 from fedscale.execute.dispatch import Request
-from fedscale.execute.results import keeper, rows
+from fedscale.execute.results import Keeps, keeper, rows
 from fedscale.execute.runner import Memory
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.conf import TrainConf
 from fedscale.learn.spool import Spool
-from fedscale.learn.states import Places, States
+from fedscale.learn.states import Fetched, FloatArray, Places, Readable, States
 
 REASON = "clients keep states between tasks, and the new ones"
 
@@ -64,10 +66,32 @@ class Memories:
         return {**self._states.places(clients).message(), "keep": keep}
 
 
-def memory_of(request: Request, spool: Spool | None) -> Memory | None:
+def pack(request: Request) -> tuple[Request, FloatArray | None]:
+    """Return a request for another machine, and the states of its clients, which are to travel with it.
+
+    Raises:
+        DataError: the states cannot be read, or were altered.
+    """
+    states = request.get("states")
+    if states is None:
+        return request, None
+    fetched = Places.from_message(states).fetch()
+    return {**request, "states": {"clients": fetched.clients, "keep": states["keep"]}}, fetched.values
+
+
+def unpack(request: Request, values: FloatArray | None) -> Request:
+    """Return a request and the states that travelled with it as one."""
+    return request if values is None else {**request, "states": {**request["states"], "values": values}}
+
+
+def memory_of(request: Request, spool: Keeps | None) -> Memory | None:
     """Return the memory that a request to a worker speaks of, if clients have one."""
     states = request.get("states")
     if states is None or spool is None:
         return None
     keep = None if states["keep"] is None else keeper(spool, dict(states["keep"]))
-    return Memory(Places.from_message(states), keep)
+    return Memory(_readable(states), keep)
+
+
+def _readable(states: dict[str, Any]) -> Readable:
+    return Fetched(states["clients"], states["values"]) if "values" in states else Places.from_message(states)

@@ -18,7 +18,7 @@ from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
 from fedscale.execute.base import ClientSums, Report, blocks
 from fedscale.learn.model import Learner, Model
-from fedscale.learn.states import Places
+from fedscale.learn.states import Readable
 from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal, refusal_of_numbers
 from fedscale.learn.vectorised import Assignment, Deltas, Vectorised
 from fedscale.outcomes import Fate
@@ -34,7 +34,7 @@ Keep = Callable[[int, Tensor], None]
 class Memory:
     """What clients keep between tasks: where it is, and what takes the new state of an admitted task, if it counts."""
 
-    places: Places
+    places: Readable
     keep: Keep | None = None
 
 

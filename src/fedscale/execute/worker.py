@@ -42,7 +42,7 @@ class Worker:
         outputs: Sequence[Tensor],
         counter: npt.NDArray[np.int64],
         spool: Keeps | None = None,
-        states: Spool | None = None,
+        states: Keeps | None = None,
     ) -> None:
         self._runner = runner
         self._shared = model

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +27,24 @@ from fedscale import limits
 from fedscale.errors import CheckpointError, DataError
 from fedscale.files import replacing, sync_directory, writing
 
+FloatArray = npt.NDArray[np.float32]
+
 _NAME: Final = re.compile(r"states-(\d{8})\.bin")
 _CHUNK: Final = 16 << 20
 _NOBODY: Final[npt.NDArray[np.int64]] = np.empty(0, dtype=np.int64)
 
 
+class Readable(Protocol):
+    """What the states of some clients are read from."""
+
+    def read(self, client: int) -> Tensor | None:
+        """Return a client's state, a copy in float32, or ``None`` if it has none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where the states of some clients are; it travels to whoever reads them.
+    """Where the states of some clients are; it travels to whoever reads them, if these have the same disk.
 
     Attributes:
         file: of rows.
@@ -65,6 +75,17 @@ class Places:
             raise DataError(f"{self.file} row {row}: the state of client {client} is damaged; begin the run again")
         return torch.frombuffer(bytearray(values), dtype=torch.float32)
 
+    def fetch(self) -> Fetched:
+        """Return the states themselves, for those who have another disk; it takes memory for all of them.
+
+        Raises:
+            DataError: see `read`.
+        """
+        values = np.empty((len(self.rows), self.length), dtype=np.float32)
+        for place, client in zip(values, self.rows, strict=True):
+            place[:] = self.read(client)
+        return Fetched(list(self.rows), values)
+
     def message(self) -> dict[str, Any]:
         """Return plain values for a message."""
         return {"file": self.file, "length": self.length, "rows": list(self.rows.items())}
@@ -73,6 +94,23 @@ class Places:
     def from_message(values: Mapping[str, Any]) -> Places:
         """Rebuild what `message` returned."""
         return Places(values["file"], values["length"], dict(values["rows"]))
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The states of some clients.
+
+    Attributes:
+        clients: that have one.
+        values: float32 (clients, length), a row each; they are not written to.
+    """
+
+    clients: Sequence[int]
+    values: FloatArray
+
+    def read(self, client: int) -> Tensor | None:
+        """Return a client's state, a copy in float32, or ``None`` if it has none."""
+        return torch.from_numpy(self.values[self.clients.index(client)].copy()) if client in self.clients else None
 
 
 class States:
