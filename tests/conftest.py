@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from clusters import cluster_of_one
 from fedscale.data.catalogue import DATASETS
 from fedscale.learn.backends import BACKENDS
 from fedscale.learn.models import MODELS
@@ -13,6 +14,7 @@ from fedscale.learn.objectives import OBJECTIVES
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.recipes import RECIPES
 from fedscale.select import SELECTORS
+from fedscale.simulation.progress import Silent
 
 # No deadline: machines differ, and a first call imports. A failing example is printed so that it can be run again.
 settings.register_profile("fedscale", deadline=None, print_blob=True)
@@ -37,3 +39,38 @@ def tables_as_they_were():
         table._entries = entries
     for name in [name for name in sys.modules if name.startswith("fedscale_plugin_")]:
         del sys.modules[name]
+
+
+class StopAfter(Silent):
+    """Asks a run to stop after so many attempts."""
+
+    def __init__(self, attempts):
+        self.left = attempts
+
+    def attempt(self, progress):
+        self.left -= 1
+
+    def stop_asked(self):
+        return self.left <= 0
+
+
+@pytest.fixture
+def stop_after():
+    """An observer, given a number of attempts, that asks the run to stop then."""
+    return StopAfter
+
+
+@pytest.fixture(scope="module")
+def open_doors():
+    """Clusters of tests live for seconds on this machine alone: no token is made for them in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
+
+
+@pytest.fixture(scope="module")
+def nodes(dataset_cache, open_doors):
+    """A cluster of one node with one CPU; tests may add others, which are taken away again."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'fedscale[ray]'")
+    with cluster_of_one() as cluster:
+        yield cluster

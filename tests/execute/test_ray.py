@@ -12,6 +12,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from clusters import await_nodes, lose_after_its_first_block
 from fedscale import Job, simulate
 from fedscale.cli.main import app
 from fedscale.core.client import Client
@@ -21,7 +22,7 @@ from fedscale.execute.actor import _find
 from fedscale.execute.cluster import RayCluster
 from fedscale.execute.distributed import Distributed
 from fedscale.execute.inprocess import InProcess
-from fedscale.execute.remote import Remote, hello
+from fedscale.execute.remote import hello
 from fedscale.execute.spec import build_runner, class_reference
 from fedscale.files import cache_directory
 from fedscale.job import Component
@@ -31,34 +32,7 @@ from fedscale.outcomes import Fate
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fedscale[ray]'")
 
-QUICK_TO_NOTICE = {
-    "health_check_initial_delay_ms": 500,
-    "health_check_period_ms": 300,
-    "health_check_failure_threshold": 3,
-}
-"""Settings of Ray: a node that is gone is noticed within a second, and not within a quarter of a minute."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def open_doors():
-    """These clusters live for seconds on this machine alone: no token is made for them in the user's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        yield
-
-
-@pytest.fixture(scope="module")
-def nodes(dataset_cache):
-    """A cluster of one node with one CPU; tests may add others, which are taken away again."""
-    from ray.cluster_utils import Cluster
-
-    place = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**place, "include_dashboard": False, "_system_config": QUICK_TO_NOTICE}
-    )
-    cluster.more = lambda: cluster.add_node(**place)
-    yield cluster
-    cluster.shutdown()
+pytestmark = pytest.mark.usefixtures("open_doors")
 
 
 @pytest.fixture
@@ -106,13 +80,6 @@ def large(make_spec, dataset):
     return make_spec(model=model), build_model(dataset.card, model, 3).vector.clone()
 
 
-def until_two_nodes_work(there, vector, tasks):
-    deadline = time.monotonic() + 60
-    while len(there._nodes()) < 2:
-        assert time.monotonic() < deadline
-        there.train(vector, tasks)
-
-
 def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_nothing_but_time(
     nodes, large, tasks, distributed, here, monkeypatch
 ):
@@ -122,17 +89,8 @@ def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_nothing_but_time(
     there = distributed(spec)
     there.train(vector, tasks)
     other = nodes.more()
-    until_two_nodes_work(there, vector, tasks)
-    answers, answer = [], Remote.answer
-
-    def then_gone(station):
-        found = answer(station)
-        answers.append((station.node, found))
-        if station.node == other.node_id and found is not None and "reports" in found and other in nodes.worker_nodes:
-            nodes.remove_node(other, allow_graceful=False)
-        return found
-
-    monkeypatch.setattr(Remote, "answer", then_gone)
+    await_nodes(there, 2)
+    answers = lose_after_its_first_block(nodes, other, monkeypatch)
     found = there.train(vector, tasks)
     assert torch.equal(expected.total, found.total)
     assert expected.reports == found.reports

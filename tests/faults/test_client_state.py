@@ -8,84 +8,16 @@ import time
 import psutil
 import pytest
 import rough
+from stateful import COUNTS, ILL, SIZED, check_counts, job
 
 from fedscale import Job, resume, simulate
 from fedscale.core.client import Client
 from fedscale.errors import CheckpointError, DataError, JobError, WriteError
 from fedscale.report.checkpoint import load_checkpoint
 from fedscale.report.log import read_log
-from fedscale.simulation.progress import Silent
-
-COUNTS = """
-import time
-import torch
-from fedscale.core.client import Client
-
-class Counts(Client):
-    \"\"\"Keeps how many of its tasks completed, its number, and its latest update's sum, which changes the next.\"\"\"
-
-    @classmethod
-    def state_length(cls, model):
-        return 3
-
-    def train(self, client_data, model, conf):
-        before = client_data.state
-        result = super().train(client_data, model, conf)
-        assert before is None or before[1] == conf.client
-        count, latest = (0.0, 0.0) if before is None else (float(before[0]), float(before[2]))
-        result.delta = result.delta + latest / 1000
-        result.state = torch.tensor([count + 1, conf.client, float(result.delta.sum())])
-        result.metrics["count"] = count
-        if before is not None:
-            before.fill_(float("nan"))  # its own copy
-        return result
-
-    def test(self, client_data, model, conf):
-        result = super().test(client_data, model, conf)
-        count = 0.0 if client_data.state is None else float(client_data.state[0])
-        result.sums["count"] = count * result.count
-        return result
-"""
-
-SIZED = """
-    def serialize_results(self, result):
-        return bytes(1000 + int(result.state[0]))
-"""
-
-ILL = """
-class Ill(Counts):
-    def train(self, client_data, model, conf):
-        result = super().train(client_data, model, conf)
-        if conf.client % 5 == 0:
-            result.state[0] = float("nan")
-        if conf.client % 5 == 1:
-            result.state = result.state[:2]
-        if conf.client % 5 == 2:
-            raise ValueError
-        return result
-"""
 
 
-def job(plugin, **sections):
-    values = {
-        "data": {
-            "name": "synthetic",
-            "clients": 24,
-            "samples": 20,
-            "classes": 4,
-            "split": {"within_client": 0.25, "train": 1.0, "validation": 0.0, "test": 0.0},
-        },
-        "local": {"epochs": 1, "batch_size": 8, "lr": 0.1},
-        "rounds": {"participants": 9, "over_commitment": 1.3, "count": 6},
-        "evaluate": {"every": 1, "split": "held_out"},
-        "availability": "off",
-        "checkpoint_every": 1,
-        "plugins": [plugin],
-    }
-    return Job.parse(values | sections)
-
-
-@pytest.fixture(params=["", SIZED, ILL], ids=["sound", "trained to be priced", "often refused"])
+@pytest.fixture(params=["", SIZED + ILL], ids=["sound", "trained to be priced and often refused"])
 def plugin(request, tmp_path):
     path = tmp_path / "counts.py"
     path.write_text(COUNTS + request.param)
@@ -97,55 +29,22 @@ def _small_files(monkeypatch):
     monkeypatch.setattr("fedscale.limits.STATES_SPARE_BYTES", 100)
 
 
-def check_counts(log):
-    """See to it that each tested client's state counted its completed tasks; return the sum of all counts."""
-    done, records = {}, list(read_log(log))
-    for record in records:
-        if record["kind"] == "task" and record["fate"] == "completed":
-            done[record["client"]] = done.get(record["client"], 0) + 1
-        if record["kind"] == "evaluate":
-            found = zip(record["clients"], record["sums"]["count"], record["count"], strict=True)
-            assert [(client, sums / count) for client, sums, count in found] == [
-                (client, done.get(client, 0)) for client in record["clients"]
-            ]
-    return done
-
-
-def test_a_state_comes_back_the_same_for_any_number_of_workers(plugin, tmp_path):
-    runs = [simulate(job(plugin), tmp_path / f"run{workers}", workers=workers) for workers in (1, 3)]
-    assert len({run.log.read_bytes() for run in runs}) == 1
-    done = check_counts(runs[0].log)
+def test_a_state_comes_back_the_same_from_any_number_of_workers_and_after_stops(plugin, tmp_path, stop_after):
+    whole = simulate(job(plugin), tmp_path / "whole", workers=1)
+    done = check_counts(whole.log)
     assert max(done.values()) > 1
     assert 0 < len(done) <= 24
-
-
-class Stop(Silent):
-    """Asks to stop after so many attempts."""
-
-    def __init__(self, attempts):
-        self.left = attempts
-
-    def attempt(self, progress):
-        self.left -= 1
-
-    def stop_asked(self):
-        return self.left == 0
-
-
-def test_it_goes_on_after_stops(plugin, tmp_path):
-    whole = simulate(job(plugin), tmp_path / "whole", workers=1)
     out = tmp_path / "parts"
-    simulate(job(plugin), out, workers=2, observer=Stop(2))
-    resume(out, workers=1, observer=Stop(2))
-    assert resume(out, workers=2).log.read_bytes() == whole.log.read_bytes()
-    check_counts(whole.log)
+    simulate(job(plugin), out, workers=1, observer=stop_after(1))
+    resume(out, workers=2, observer=stop_after(3))
+    assert resume(out, workers=1).log.read_bytes() == whole.log.read_bytes()
 
 
 @pytest.fixture(scope="module")
 def rough_states(tmp_path_factory):
     """A job with abandoned attempts and clients that come and go, and a run of it that nothing befell."""
     folder = tmp_path_factory.mktemp("rough")
-    (folder / "counts.py").write_text(COUNTS.replace("before = ", "time.sleep(0.002)\n        before = "))
+    (folder / "counts.py").write_text(COUNTS)
     path = rough.write_job(
         folder,
         data={
@@ -176,10 +75,13 @@ def test_abandoned_attempts_change_nothing(rough_states):
     assert all(task["fate"] != "completed" for task in tasks)
 
 
-@pytest.mark.parametrize("attempts", [1, 20])
-def test_kills_of_the_run_and_of_workers_change_nothing(rough_states, tmp_path, attempts):
+@pytest.mark.parametrize(
+    ("attempts", "resumed_by"), [(12, 1), *(pytest.param(*soak, marks=pytest.mark.soak) for soak in [(1, 2), (20, 2)])]
+)
+def test_kills_of_the_run_and_of_workers_change_nothing(rough_states, tmp_path, monkeypatch, attempts, resumed_by):
     path, whole = rough_states
     out = tmp_path / "run"
+    monkeypatch.setenv("SECONDS", "0.002")
     process = rough.start("run", path, "--out", out, "--workers", 2)
     rough.await_attempts(out, attempts, process)
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -188,7 +90,8 @@ def test_kills_of_the_run_and_of_workers_change_nothing(rough_states, tmp_path, 
     time.sleep(0.05)
     process.kill()
     process.communicate()
-    resume(out, workers=1 + attempts % 2)
+    monkeypatch.delenv("SECONDS")
+    resume(out, workers=resumed_by)
     assert rough.facts(out) == rough.facts(whole)
     assert not list(out.rglob("*.part"))
 
@@ -262,11 +165,11 @@ class Wrong(Client):
 
 
 @pytest.fixture
-def stopped(tmp_path):
+def stopped(tmp_path, stop_after):
     """The directory of a stopped run, and of its states."""
     path = tmp_path / "counts.py"
     path.write_text(COUNTS)
-    simulate(job(path), tmp_path / "run", workers=1, observer=Stop(1))
+    simulate(job(path), tmp_path / "run", workers=1, observer=stop_after(1))
     return tmp_path / "run"
 
 

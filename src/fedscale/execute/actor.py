@@ -25,18 +25,21 @@ from torch import Tensor
 import fedscale
 from fedscale.data.store import is_store, open_store
 from fedscale.errors import DataError, FedScaleError, WorkerError
+from fedscale.execute.memories import unpack
 from fedscale.execute.plan import group_sum
 from fedscale.execute.remains import COUNTER
 from fedscale.execute.spec import RunnerSpec, build_runner
 from fedscale.execute.worker import Worker
 from fedscale.files import cache_directory
-
-FloatArray = npt.NDArray[np.float32]
-"""Of arrays that come from Ray, none is written to: they lie in memory that all workers of a node share."""
+from fedscale.learn.states import FloatArray
 
 
 class Actor:
-    """Answers requests; one at a time, on one thread."""
+    """Answers requests; one at a time, on one thread.
+
+    Arrays that come from Ray are not written to: they lie in memory that all workers of a node share. ``states`` are
+    those of a request's clients, if these keep any; see `fedscale.learn.states.Fetched`.
+    """
 
     def __init__(self) -> None:
         self._stamp = -1
@@ -62,17 +65,18 @@ class Actor:
         """Train a block of tasks; return the answer, and the weighted sum of the updates, which stays on this node."""
         return self.work(request, model), self._output.numpy()
 
-    def train_and_keep(self, request: str, model: FloatArray) -> tuple[str, FloatArray, FloatArray, list[int]]:
-        """Train a block of tasks; return also the single updates, a row each, and where they belong."""
-        self._kept.rows.clear()
-        answer, total = self.train(request, model)
-        kept = self._kept.rows
-        stack = np.stack(list(kept.values())) if kept else np.zeros((0, len(total)), dtype=np.float32)
-        return answer, total, stack, list(kept)
+    def train_and_keep(
+        self, request: str, model: FloatArray, states: FloatArray | None
+    ) -> tuple[str, FloatArray, FloatArray, list[int], FloatArray, list[int]]:
+        """Train a block of tasks; return also single updates and new states, a row each, and where they belong."""
+        for kept in (self._updates, self._states):
+            kept.rows.clear()
+        answer = self.work(request, model, states)
+        return answer, self._output.numpy(), *self._updates.stack(), *self._states.stack()
 
-    def work(self, request: str, model: FloatArray) -> str:
+    def work(self, request: str, model: FloatArray, states: FloatArray | None = None) -> str:
         """Carry out a request, see `fedscale.execute.worker.Worker.answer`."""
-        asked = json.loads(request)
+        asked = unpack(json.loads(request), states)
         if asked["stamp"] != self._stamp:
             np.copyto(self._model.numpy(), model)
             self._stamp = asked["stamp"]
@@ -105,21 +109,32 @@ class Actor:
         )
         self._model, self._output = torch.zeros(hello["length"]), torch.zeros(hello["length"])
         counter = _counter(folder / COUNTER)
-        self._kept = Kept()
-        outputs = [self._output]
-        self._worker: Worker = Watched(hello["seconds"], build_runner(spec), self._model, outputs, counter, self._kept)
+        self._updates, self._states = Kept(hello["length"]), Kept(spec.states[1])
+        self._worker: Worker = Watched(
+            hello["seconds"], build_runner(spec), self._model, [self._output], counter, self._updates, self._states
+        )
         return str(folder)
 
 
 class Kept:
-    """The single updates of one block, by the rows in which the run keeps them."""
+    """The single updates or the new states of one block, by the rows in which the run keeps them.
 
-    def __init__(self) -> None:
+    Args:
+        length: of one.
+    """
+
+    def __init__(self, length: int) -> None:
         self.rows: dict[int, FloatArray] = {}
+        self._length = length
 
     def write(self, row: int, delta: Tensor) -> None:
-        """Keep one update."""
+        """Keep one."""
         self.rows[row] = delta.cpu().numpy().copy()
+
+    def stack(self) -> tuple[FloatArray, list[int]]:
+        """Return all, (count, length), and their rows."""
+        none = np.zeros((0, self._length), dtype=np.float32)
+        return np.stack(list(self.rows.values())) if self.rows else none, list(self.rows)
 
 
 class Watched(Worker):

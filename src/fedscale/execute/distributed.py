@@ -16,6 +16,7 @@ from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Report, Test
 from fedscale.execute.cluster import RayCluster
 from fedscale.execute.dispatch import WINDOW, Answer, Dispatcher, Request, Sweep
 from fedscale.execute.groups import Groups
+from fedscale.execute.memories import Memories
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
 from fedscale.execute.plan import GROUP, Fold, Planner
 from fedscale.execute.remote import Hello, Remote
@@ -37,6 +38,7 @@ class Distributed:
         planner: cuts cohorts into blocks.
         together: workers train blocks of clients together.
         kept: updates of a round that are kept, for rules that need every one.
+        memories: what clients keep between tasks, if they do.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Distributed:
         *,
         together: bool = False,
         kept: int = 0,
+        memories: Memories | None = None,
     ) -> None:
         self._cluster = cluster
         self._greeting = greeting
         self._length = length
         self._spool = Spool(kept, length) if kept else None
+        self._memories = memories
         self._planner = planner
         self._published: Tensor | None = None
         self._model: Any = None
@@ -69,7 +73,7 @@ class Distributed:
 
         def fold(answers: Sequence[Answer], group: Answer) -> bool:
             total = self._fetch(group["total"])
-            if total is None or not all(self._keep(*answer.get("kept", [])) for answer in answers):
+            if total is None or not all(self._keep(answer) for answer in answers):
                 return False
             reports.extend(read_report(values) for answer in answers for values in answer["reports"])
             folded.add_group(total, group["weight"])
@@ -79,7 +83,8 @@ class Distributed:
         requests = self._train_requests("train", vector, tasks)
         sweep = Groups(requests, fold, self._ahead(), self._nodes)
         self._finish(sweep)
-        return gather(reports, folded, self._spool, sweep.seconds)
+        trained = gather(reports, folded, self._spool, sweep.seconds)
+        return trained if self._memories is None else self._memories.gather(trained, tasks)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:
         """Train and measure; see `Executor.upload_sizes`."""
@@ -98,7 +103,7 @@ class Distributed:
         def fold(answer: Answer) -> None:
             sums.extend(read_sums(values) for values in answer["sums"])
 
-        sweep = Sweep(self._with_model(requests), fold, self._ahead())
+        sweep = Sweep(self._with_model(requests, ()), fold, self._ahead())
         self._dispatcher.begin(sweep)
 
         def result() -> list[ClientSums]:
@@ -115,19 +120,24 @@ class Distributed:
             self._cluster.ray.wait(leaving, num_returns=len(leaving), timeout=2)
         for station in self._stations:
             station.end()
-        if self._spool is not None:
-            self._spool.close()
+        for held in (self._spool, self._memories):
+            if held is not None:
+                held.close()
 
     def _train_requests(self, kind: str, vector: Tensor, tasks: Sequence[TrainConf]) -> list[Request]:
         stamp = self._publish(vector)
         planned = self._planner.blocks(tasks)
         places = rows(tasks) if self._spool is not None and kind == "train" else {}
-        return self._with_model(
-            [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
-        )
+        requests = [train_request(kind, stamp, block, self._planner.work(block), places) for block in planned]
+        return self._with_model(requests, tasks if kind == "train" else ())
 
-    def _with_model(self, requests: Sequence[Request]) -> list[Request]:
-        """Have requests refer to the model that they need, which the object store keeps as long as one does."""
+    def _with_model(self, requests: Sequence[Request], cohort: Sequence[TrainConf]) -> list[Request]:
+        """Have requests refer to the model that they need, which the object store keeps as long as one does.
+
+        They also say where the states of their clients are, and those of a ``cohort`` which new ones are to be kept.
+        """
+        if self._memories is not None:
+            requests = self._memories.attach(requests, cohort)
         return [{**request, "model": self._model} for request in requests]
 
     def _publish(self, vector: Tensor) -> int:
@@ -145,15 +155,21 @@ class Distributed:
         except self._cluster.lost:
             return None
 
-    def _keep(self, stack: Any = None, places: Any = None) -> bool:
-        """Bring the single updates of a block here, if there are any; say ``False`` if they are lost."""
-        if stack is None or self._spool is None:
-            return True
-        updates = self._fetch(stack)
-        if updates is None:
+    def _keep(self, answer: Answer) -> bool:
+        """Bring the single updates and new states of a block here, if there are any; say ``False`` if they are lost."""
+        memories = None if self._memories is None else self._memories.spool
+        return all(
+            self._spooled(spool, *answer[name])
+            for spool, name in ((self._spool, "updates"), (memories, "states"))
+            if spool is not None
+        )
+
+    def _spooled(self, spool: Spool, stack: Any, places: Any) -> bool:
+        found = self._fetch(stack)
+        if found is None:
             return False
-        for row, update in zip(self._cluster.ray.get(places), updates, strict=True):
-            self._spool.write(row, update)
+        for row, values in zip(self._cluster.ray.get(places), found, strict=True):
+            spool.write(row, values)
         return True
 
     def _grow(self) -> None:

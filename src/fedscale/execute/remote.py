@@ -13,6 +13,7 @@ import fedscale
 from fedscale import limits
 from fedscale.errors import WorkerError
 from fedscale.execute.dispatch import Answer, Request
+from fedscale.execute.memories import pack
 from fedscale.execute.spec import RunnerSpec
 from fedscale.files import cache_directory
 
@@ -104,27 +105,32 @@ class Remote:
         self.ready = True
 
     def ask(self, request: Request) -> None:
-        """Send a request; see `Station.ask`."""
-        model, text = request.get("model"), json.dumps({**request, "model": None, "parts": None})
-        two, four = {"num_returns": 2}, {"num_returns": 4}
-        match request:
+        """Send a request, with the states of its clients; see `Station.ask`.
+
+        Raises:
+            DataError: the states cannot be read, or were altered.
+        """
+        asked, states = pack(request)
+        model, text = asked.get("model"), json.dumps({**asked, "model": None, "parts": None})
+        two, six = {"num_returns": 2}, {"num_returns": 6}
+        match asked:
             case {"parts": parts, "weights": weights}:
                 heard, total = self._actor.add.options(**two).remote(weights, *parts)
                 self._asked.append(Asked(heard, {"total": total}, is_sum=True))
-            case {"kind": "train", "rows": [*_]}:
-                heard, total, *kept = self._actor.train_and_keep.options(**four).remote(text, model)
-                self._asked.append(Asked(heard, {"total": total, "kept": kept}))
+            case {"kind": "train", "rows": [*_]} | {"kind": "train", "states": {"keep": [*_]}}:
+                heard, total, *kept = self._actor.train_and_keep.options(**six).remote(text, model, states)
+                self._asked.append(Asked(heard, {"total": total, "updates": kept[:2], "states": kept[2:]}))
             case {"kind": "train"}:
                 heard, total = self._actor.train.options(**two).remote(text, model)
                 self._asked.append(Asked(heard, {"total": total}))
             case _:
-                self._asked.append(Asked(self._actor.work.remote(text, model), {}))
+                self._asked.append(Asked(self._actor.work.remote(text, model, states), {}))
 
     def answer(self) -> Answer | None:
         """Return the answer to the oldest request, or ``None`` if the worker is gone.
 
-        ``total`` is a reference to the sum, which stays on the node; so does ``kept``, the single updates and their
-        rows, if they are asked for.
+        ``total`` is a reference to the sum, which stays on the node. So are the pairs ``updates`` and ``states``:
+        single updates and new states and their rows, if any are asked for.
 
         Raises:
             WorkerError: the worker reports an error that a retry would meet again.

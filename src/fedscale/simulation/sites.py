@@ -94,17 +94,13 @@ class Ray:
         self.workers = self._cluster.capacity()
 
     def executor(self, spec: RunnerSpec, planner: Planner, states: States | None) -> Executor:
-        """Build the executor, which hires the workers.
-
-        Raises:
-            JobError: clients keep states.
-        """
-        if states is not None:
-            name = self._parts.plugins.client.__name__
-            raise JobError(f"{name} keeps states between tasks, which is not possible on a cluster: use executor: pool")
+        """Build the executor, which hires the workers."""
+        memories = None if states is None else Memories(states, spec)
         length = len(self._parts.model.vector)
         greeting = hello(spec, self._parts.dataset.fingerprint, length)
-        return Distributed(self._cluster, greeting, length, planner, together=spec.stack > 0, kept=spec.kept)
+        return Distributed(
+            self._cluster, greeting, length, planner, together=spec.stack > 0, kept=spec.kept, memories=memories
+        )
 
     def close(self) -> None:
         """End the connection."""
