@@ -382,19 +382,6 @@ def test_any_sequence_of_whole_numbers_is_a_selection(run, kind):
     assert [select["clients"] for select in of(run(client_manager=Kind), "select")] == [[4, 0, 2]] * 4
 
 
-class Stopping(Silent):
-    """Asks to stop after some attempts."""
-
-    def __init__(self, attempts):
-        self.left = attempts
-
-    def attempt(self, progress):
-        self.left -= 1
-
-    def stop_asked(self):
-        return self.left <= 0
-
-
 class Memory(ClientManager):
     """Takes turns: its state decides whom it selects."""
 
@@ -430,10 +417,10 @@ class Velocity(Aggregator):
 
 
 @pytest.mark.parametrize("attempts", range(7))
-def test_what_hooks_keep_survives_a_stop_after_any_attempt(tmp_path, attempts):
+def test_what_hooks_keep_survives_a_stop_after_any_attempt(tmp_path, stop_after, attempts):
     classes = {"client_manager": Memory, "aggregator": Velocity}
     whole = simulate(tiny(6), tmp_path / "whole", workers=1, **classes)
-    stopped = simulate(tiny(6), tmp_path / "parts", workers=1, observer=Stopping(attempts), **classes)
+    stopped = simulate(tiny(6), tmp_path / "parts", workers=1, observer=stop_after(attempts), **classes)
     assert not stopped.finished
     assert resume(tmp_path / "parts", workers=1, **classes).finished
     assert stopped.log.read_bytes() == whole.log.read_bytes()

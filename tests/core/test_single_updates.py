@@ -5,7 +5,6 @@ import pytest
 from fedscale import Job, resume, simulate
 from fedscale.core.aggregator import Aggregator
 from fedscale.report.log import read_log
-from fedscale.simulation.progress import Silent
 
 MEDIAN = """
 import torch
@@ -61,19 +60,9 @@ def test_a_median_of_the_updates(plugin, tmp_path):
     assert commits[-1]["loss"] < commits[0]["loss"]
 
 
-class StopsSoon(Silent):
-    attempts = 0
-
-    def attempt(self, progress):
-        self.attempts += 1
-
-    def stop_asked(self):
-        return self.attempts == 2
-
-
-def test_it_goes_on_after_a_stop(plugin, tmp_path):
+def test_it_goes_on_after_a_stop(plugin, tmp_path, stop_after):
     whole = simulate(job(plugin), tmp_path / "whole", workers=1)
-    simulate(job(plugin), tmp_path / "parts", workers=2, observer=StopsSoon())
+    simulate(job(plugin), tmp_path / "parts", workers=2, observer=stop_after(2))
     assert resume(tmp_path / "parts", workers=1).log.read_bytes() == whole.log.read_bytes()
 
 

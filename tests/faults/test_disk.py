@@ -15,7 +15,6 @@ from fedscale import Job, resume, simulate
 from fedscale.cli.main import app
 from fedscale.errors import LogError, RunError, WriteError
 from fedscale.report.checkpoint import load_checkpoint
-from fedscale.simulation.progress import Silent
 
 
 def short(**sections):
@@ -131,20 +130,10 @@ def test_every_checkpoint_with_any_later_end_of_the_log_resumes_to_the_same_byte
 
 
 @pytest.fixture
-def stopped(tmp_path):
+def stopped(tmp_path, stop_after):
     """A run of the short job that was stopped after five rounds, with two checkpoints; newest first."""
-
-    class Stop(Silent):
-        version = 0
-
-        def attempt(self, progress):
-            self.version = progress.version
-
-        def stop_asked(self):
-            return self.version >= 5
-
     out = tmp_path / "run"
-    simulate(short(), out, workers=1, observer=Stop())
+    simulate(short(), out, workers=1, observer=stop_after(5))
     checkpoints = sorted((out / "checkpoints").iterdir(), reverse=True)
     assert [path.name for path in checkpoints] == [
         "checkpoint-00000005.safetensors",

@@ -6,7 +6,6 @@ from typer.testing import CliRunner
 
 from fedscale import recipe, resume, simulate
 from fedscale.cli.main import app
-from fedscale.simulation.progress import Silent
 
 SETTINGS = [
     "data={name: synthetic, clients: 60, samples: 20}",
@@ -16,19 +15,6 @@ SETTINGS = [
     "checkpoint_every=3",
     "availability=off",
 ]
-
-
-class StopAfter(Silent):
-    """Asks to stop after so many attempts."""
-
-    def __init__(self, attempts):
-        self.left = attempts
-
-    def attempt(self, progress):
-        self.left -= 1
-
-    def stop_asked(self):
-        return self.left <= 0
 
 
 def lines(log, kind):
@@ -51,10 +37,10 @@ def test_a_whole_job_from_the_command_line_adds_up(tmp_path):
     assert rounds != [record["clients"] for record in lines(uniform.log, "select")]
 
 
-def test_stopped_and_resumed_it_writes_the_same_bytes(tmp_path):
+def test_stopped_and_resumed_it_writes_the_same_bytes(tmp_path, stop_after):
     job = recipe("synthetic").with_settings(SETTINGS)
     whole = simulate(job, tmp_path / "whole", workers=1)
-    part = simulate(job, tmp_path / "part", workers=1, observer=StopAfter(5))
+    part = simulate(job, tmp_path / "part", workers=1, observer=stop_after(5))
     assert not part.finished
     assert resume(part.directory, workers=1).finished
     assert part.log.read_bytes() == whole.log.read_bytes()

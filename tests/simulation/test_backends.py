@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 from fedscale import Job, resume, simulate
 from fedscale.errors import JobError
 from fedscale.report.log import read_log
-from fedscale.simulation.progress import Silent
 
 pytest.importorskip("jax", reason="JAX is not installed: pip install 'fedscale[jax]'")
 
@@ -72,16 +71,9 @@ def test_the_log_says_what_computed(tmp_path):
     assert population["engine"] == {"name": "plain", "why": "JaxModel has no other engine"}
 
 
-class Once(Silent):
-    """Asks to stop after the first attempt."""
-
-    def stop_asked(self):
-        return True
-
-
-def test_a_run_resumed_by_two_workers_writes_the_bytes_of_one(tmp_path):
+def test_a_run_resumed_by_two_workers_writes_the_bytes_of_one(tmp_path, stop_after):
     alone = simulate(job(), tmp_path / "alone", workers=1)
-    stopped = simulate(job(), tmp_path / "stopped", workers=1, observer=Once())
+    stopped = simulate(job(), tmp_path / "stopped", workers=1, observer=stop_after(1))
     assert not stopped.finished
     resumed = resume(stopped.directory, workers=2)
     for name in ("log.jsonl", "model.safetensors"):

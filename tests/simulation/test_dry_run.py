@@ -14,7 +14,6 @@ from fedscale.errors import CheckpointError, JobError
 from fedscale.learn.build import build_model
 from fedscale.report.check import check_log
 from fedscale.report.log import LogWriter
-from fedscale.simulation.progress import Silent
 
 TRAINED = {"weight", "loss", "params", "chain"}
 
@@ -73,28 +72,15 @@ def test_the_log_says_that_the_run_is_dry_and_adds_up(dry):
     assert dry.metrics.rounds["loss"].null_count == dry.metrics.rounds.num_rows
 
 
-class Two(Silent):
-    """Asks to stop after two attempts."""
-
-    def __init__(self):
-        self.seen = 0
-
-    def attempt(self, progress):
-        self.seen += 1
-
-    def stop_asked(self):
-        return self.seen == 2
-
-
-def test_a_stopped_dry_run_goes_on_dry_to_the_same_bytes(dry, tmp_path):
-    run = simulate(job(dry_run=True), tmp_path / "part", observer=Two())
+def test_a_stopped_dry_run_goes_on_dry_to_the_same_bytes(dry, tmp_path, stop_after):
+    run = simulate(job(dry_run=True), tmp_path / "part", observer=stop_after(2))
     assert not run.finished
     assert resume(run.directory).finished
     assert run.log.read_bytes() == dry.log.read_bytes()
 
 
-def test_a_run_cannot_be_made_dry_halfway(tmp_path):
-    run = simulate(job(), tmp_path / "part", workers=1, observer=Two())
+def test_a_run_cannot_be_made_dry_halfway(tmp_path, stop_after):
+    run = simulate(job(), tmp_path / "part", workers=1, observer=stop_after(2))
     (run.directory / "job.yaml").write_text(job(dry_run=True).to_yaml())
     with pytest.raises(CheckpointError, match="dry_run: False, now True"):
         resume(run.directory)

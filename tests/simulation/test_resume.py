@@ -5,24 +5,10 @@ from worked import lines
 
 from fedscale import Job, resume, simulate
 from fedscale.errors import CheckpointError, RunError
-from fedscale.simulation.progress import Silent
-
-
-class StopAfter(Silent):
-    """Asks to stop after so many attempts."""
-
-    def __init__(self, attempts):
-        self.left = attempts
-
-    def attempt(self, progress):
-        self.left -= 1
-
-    def stop_asked(self):
-        return self.left <= 0
 
 
 @pytest.fixture
-def stopped(three_clients, tmp_path, monkeypatch):
+def stopped(three_clients, tmp_path, monkeypatch, stop_after):
     """A run of the worked case by relative paths, with a plugin, stopped after two attempts; and its whole twin."""
     path = three_clients()
     (tmp_path / "mine.py").write_text("from fedscale.core.client import Client\n\nclass Mine(Client):\n    pass\n")
@@ -30,7 +16,7 @@ def stopped(three_clients, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     job = Job.load(path.relative_to(tmp_path))
     whole = simulate(job, "whole", workers=1)
-    run = simulate(job, "part", workers=1, observer=StopAfter(2))
+    run = simulate(job, "part", workers=1, observer=stop_after(2))
     assert not run.finished
     assert len(lines(run.log, "commit")) == 2
     return run, whole
