@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedscale.core.plugins import load_plugins
 from fedscale.data.catalogue import load_dataset
 from fedscale.execute.inprocess import InProcess
 from fedscale.execute.plan import Planner
-from fedscale.execute.spec import RunnerSpec, build_runner
+from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
 from fedscale.execute.threads import one_thread
 from fedscale.job import Component
 from fedscale.learn.build import build_model
@@ -95,6 +96,29 @@ def make_spec(dataset):
         return RunnerSpec(**values)
 
     return make
+
+
+@pytest.fixture
+def troubled(make_spec, trouble):
+    """Make specs whose client does what the marks say."""
+
+    def make(**changes):
+        return make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client), **changes)
+
+    return make
+
+
+@pytest.fixture
+def careless(make_spec, tmp_path):
+    """A spec whose client raises when it tests."""
+    plugin = tmp_path / "careless.py"
+    plugin.write_text(
+        "from fedscale.core.client import Client\n"
+        "class Careless(Client):\n"
+        "    def test(self, client_data, model, conf):\n"
+        "        return 1 / 0\n"
+    )
+    return make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from expected import check_one_failed, check_same
 
 from fedscale.core.plugins import load_plugins
 from fedscale.errors import WorkerError, WriteError
@@ -72,17 +73,8 @@ def test_uniform_weights_count_every_client_alike(make_spec, vector, tasks, here
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_worker_processes_give_the_same_bytes(make_spec, vector, tasks, pool, workers, here):
-    local = here()
-    there = pool(workers=workers)
-    for _ in range(2):
-        expected, found = local.train(vector, tasks), there.train(vector, tasks)
-        assert torch.equal(expected.total, found.total)
-        assert (expected.weight, expected.reports) == (found.weight, found.reports)
-        vector = vector + expected.total / expected.weight
-    clients = np.arange(20)
-    assert local.test(vector, clients, 2)() == there.test(vector, clients, 2)()
-    assert local.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
+def test_worker_processes_give_the_same_bytes(vector, tasks, pool, workers, here):
+    check_same(here(), pool(workers=workers), vector, tasks)
 
 
 def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks, here):
@@ -95,12 +87,11 @@ def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks
         assert one.count + by_client[one.client] == other.count
 
 
-def test_a_killed_worker_costs_a_retry_and_nothing_else(make_spec, vector, tasks, pool, trouble, marks, here):
+def test_a_killed_worker_costs_a_retry_and_nothing_else(troubled, vector, tasks, pool, marks, here):
     expected = here().train(vector, tasks)
     for client in (5, 0, 13):
         (marks / f"{client}-kill-once").touch()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
-    found = pool(spec).train(vector, tasks)
+    found = pool(troubled()).train(vector, tasks)
     assert list(marks.iterdir()) == []
     assert torch.equal(expected.total, found.total)
     assert expected.reports == found.reports
@@ -117,34 +108,25 @@ def test_a_worker_killed_from_outside_costs_a_retry_and_nothing_else(make_spec, 
     assert all(torch.equal(expected.total, found.total) for found in results)
 
 
-def test_a_task_that_always_kills_its_worker_fails_alone(make_spec, vector, tasks, pool, trouble, marks):
+def test_a_task_that_always_kills_its_worker_fails_alone(troubled, vector, tasks, pool, marks):
     (marks / "5-kill").touch()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
-    found = pool(spec).train(vector, tasks)
-    (failed,) = [report for report in found.reports if report.fate is not None]
-    assert failed.fate is Fate.FAILED
-    assert "ended 3 workers" in failed.why
-    assert [report.task for report in found.reports] == [task.task for task in tasks]
-    assert found.weight == sum(report.weight for report in found.reports)
+    check_one_failed(pool(troubled()).train(vector, tasks), tasks, deaths=3)
 
 
-def test_a_hung_worker_is_replaced(make_spec, vector, tasks, pool, trouble, marks, monkeypatch, here):
+def test_a_hung_worker_is_replaced(troubled, vector, tasks, pool, marks, monkeypatch, here):
     monkeypatch.setattr("fedscale.limits.TASK_SECONDS", 1.0)
     expected = here().train(vector, tasks)
     (marks / "5-hang-once").touch()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
-    assert torch.equal(expected.total, pool(spec).train(vector, tasks).total)
+    assert torch.equal(expected.total, pool(troubled()).train(vector, tasks).total)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
-    make_spec, vector, tasks, pool, trouble, marks, workers, here
+    troubled, vector, tasks, pool, marks, workers, here
 ):
     for name in ("5-raise", "0-nan", "13-shape"):
         (marks / name).touch()
-    program = load_plugins([trouble]).client
-    spec = make_spec(plugins=[trouble], client=class_reference(program))
-    executor = pool(spec) if workers > 1 else here(spec, program)
+    executor = pool(troubled()) if workers > 1 else here(troubled())
     found = executor.train(vector, tasks)
     fates = {task.client: (report.fate, report.why) for task, report in zip(tasks, found.reports, strict=True)}
     assert fates[5] == (Fate.FAILED, "ValueError: no luck with <object object at 0x…>")
@@ -190,17 +172,9 @@ def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, plann
     made.close()
 
 
-def test_an_error_in_a_test_hook_comes_with_its_traceback(make_spec, vector, pool, tmp_path):
-    plugin = tmp_path / "careless.py"
-    plugin.write_text(
-        "from fedscale.core.client import Client\n"
-        "class Careless(Client):\n"
-        "    def test(self, client_data, model, conf):\n"
-        "        return 1 / 0\n"
-    )
-    spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+def test_an_error_in_a_test_hook_comes_with_its_traceback(careless, vector, pool):
     with pytest.raises(WorkerError, match=r"careless\.py\", line 4, in test(?s:.)*ZeroDivisionError"):
-        pool(spec, workers=1).test(vector, np.arange(3), 0)()
+        pool(careless, workers=1).test(vector, np.arange(3), 0)()
 
 
 def test_without_room_for_shared_memory_the_place_is_named(monkeypatch):

@@ -10,25 +10,24 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from expected import check_one_failed, check_same
 from typer.testing import CliRunner
 
 from clusters import await_nodes, lose_after_its_first_block
 from fedscale import Job, simulate
 from fedscale.cli.main import app
 from fedscale.core.client import Client
-from fedscale.core.plugins import load_plugins
 from fedscale.errors import DataError, JobError, MissingExtraError, RunError, WorkerError
 from fedscale.execute.actor import _find
 from fedscale.execute.cluster import RayCluster
 from fedscale.execute.distributed import Distributed
 from fedscale.execute.inprocess import InProcess
 from fedscale.execute.remote import hello
-from fedscale.execute.spec import build_runner, class_reference
+from fedscale.execute.spec import build_runner
 from fedscale.files import cache_directory
 from fedscale.job import Component
 from fedscale.learn.build import build_model
 from fedscale.learn.spool import Spool
-from fedscale.outcomes import Fate
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fedscale[ray]'")
 
@@ -54,15 +53,7 @@ def distributed(nodes, make_spec, dataset, planner):
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_one_node_gives_the_same_bytes(make_spec, vector, tasks, distributed, here, vectorised):
     spec = make_spec(stack=8 if vectorised else 0)
-    local, there = here(spec), distributed(spec)
-    for _ in range(2):
-        expected, found = local.train(vector, tasks), there.train(vector, tasks)
-        assert torch.equal(expected.total, found.total)
-        assert (expected.weight, expected.reports) == (found.weight, found.reports)
-        vector = vector + expected.total / expected.weight
-    clients = np.arange(20)
-    assert local.test(vector, clients, 2)() == there.test(vector, clients, 2)()
-    assert local.upload_sizes(vector, tasks) == there.upload_sizes(vector, tasks)
+    check_same(here(spec), distributed(spec), vector, tasks)
 
 
 def test_a_test_may_go_on_while_others_train(vector, tasks, distributed, here):
@@ -100,36 +91,26 @@ def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_nothing_but_time(
     assert len(there._nodes()) == 1
 
 
-def test_single_updates_come_along_where_a_rule_needs_them(
-    make_spec, vector, tasks, distributed, planner, marks, trouble
-):
+def test_single_updates_come_along_where_a_rule_needs_them(troubled, vector, tasks, distributed, planner, marks):
     (marks / "5-nan").touch()
-    program = load_plugins([trouble]).client
-    spec = make_spec(plugins=[trouble], client=class_reference(program), kept=len(tasks))
-    with closing(InProcess(build_runner(spec, program), planner, Spool(len(tasks), len(vector)))) as local:
+    spec = troubled(kept=len(tasks))
+    with closing(InProcess(build_runner(spec), planner, Spool(len(tasks), len(vector)))) as local:
         expected, found = local.train(vector, tasks), distributed(spec).train(vector, tasks)
         assert len(found.updates) == len(tasks) - 1
         assert torch.equal(torch.stack(list(expected.updates)), torch.stack(list(found.updates)))
 
 
-def test_a_task_that_kills_its_worker_fails_alone(make_spec, vector, tasks, distributed, trouble, marks, monkeypatch):
+def test_a_task_that_kills_its_worker_fails_alone(troubled, vector, tasks, distributed, marks, monkeypatch):
     monkeypatch.setattr("fedscale.limits.TASK_DEATHS", 1)
     (marks / "5-kill").touch()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
-    found = distributed(spec).train(vector, tasks)
-    (failed,) = [report for report in found.reports if report.fate is not None]
-    assert failed.fate is Fate.FAILED
-    assert "ended 1 workers" in failed.why
-    assert [report.task for report in found.reports] == [task.task for task in tasks]
-    assert found.weight == sum(report.weight for report in found.reports)
+    check_one_failed(distributed(troubled()).train(vector, tasks), tasks, deaths=1)
 
 
-def test_a_hung_worker_is_replaced(make_spec, vector, tasks, distributed, trouble, marks, monkeypatch, here):
+def test_a_hung_worker_is_replaced(troubled, vector, tasks, distributed, marks, monkeypatch, here):
     monkeypatch.setattr("fedscale.limits.TASK_SECONDS", 1.0)
     expected = here().train(vector, tasks)
     (marks / "5-hang-once").touch()
-    spec = make_spec(plugins=[trouble], client=class_reference(load_plugins([trouble]).client))
-    assert torch.equal(expected.total, distributed(spec).train(vector, tasks).total)
+    assert torch.equal(expected.total, distributed(troubled()).train(vector, tasks).total)
 
 
 def test_a_node_without_the_data_is_named_with_the_remedy(make_spec, vector, tasks, distributed, tmp_path):
@@ -145,17 +126,9 @@ def test_a_node_finds_the_data_in_its_own_cache(dataset, tmp_path, monkeypatch):
         _find(tmp_path / "nowhere", cached, "another")
 
 
-def test_an_error_in_a_test_hook_comes_with_its_traceback(make_spec, vector, distributed, tmp_path):
-    plugin = tmp_path / "careless.py"
-    plugin.write_text(
-        "from fedscale.core.client import Client\n"
-        "class Careless(Client):\n"
-        "    def test(self, client_data, model, conf):\n"
-        "        return 1 / 0\n"
-    )
-    spec = make_spec(plugins=[plugin], client=class_reference(load_plugins([plugin]).client))
+def test_an_error_in_a_test_hook_comes_with_its_traceback(careless, vector, distributed):
     with pytest.raises(WorkerError, match=r"careless\.py\", line 4, in test(?s:.)*ZeroDivisionError"):
-        distributed(spec).test(vector, np.arange(3), 0)()
+        distributed(careless).test(vector, np.arange(3), 0)()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
