@@ -86,7 +86,7 @@ def test_a_file_is_kept_as_long_as_one_of_two_checkpoints_refers_to_it(tmp_path,
     states.close()
 
 
-def test_places_travel_as_a_message(tmp_path):
+def test_places_and_states_travel(tmp_path):
     states = States(tmp_path, 3)
     states.put([5, 2], [state_of(5), state_of(2)])
     places = Places.from_message(states.places([2, 5, 9]).message())
@@ -95,11 +95,19 @@ def test_places_travel_as_a_message(tmp_path):
         [5, 6, 7],
         None,
     ]
+    fetched = places.fetch()
+    assert (fetched.clients, fetched.values.tolist()) == ([2, 5], [[2, 3, 4], [5, 6, 7]])
+    own = fetched.read(5)
+    own.zero_()
+    assert (fetched.read(5).tolist(), fetched.read(9)) == ([5, 6, 7], None)
+    assert states.places([9]).fetch().values.shape == (0, 3)
     states.close()
     with (tmp_path / "states-00000000.bin").open("r+b") as file:
         file.truncate(31)
     with pytest.raises(DataError, match=r"row 0: the state of client 5 is damaged|row 1"):
         places.read(2)
+    with pytest.raises(DataError, match="is damaged"):
+        places.fetch()
     (tmp_path / "states-00000000.bin").unlink()
     with pytest.raises(DataError, match=r"states-00000000\.bin: cannot be read: No such file"):
         places.read(5)
