@@ -61,6 +61,10 @@ Wait = Callable[[Sequence[Any]], Sequence[Any]]
 """Waits for some of the busy stations: those that have answered or are gone, possibly none of them yet."""
 
 
+Adjust = Callable[[Any, Answer], None]
+"""Is told which station gave which answer."""
+
+
 class Sweep:
     """A list of requests, how far it has got, and what waits for its turn to be folded.
 
@@ -121,10 +125,15 @@ class Dispatcher:
         stations: the workers.
         wait: for some of them.
         together: a worker names only the first task of those it is at.
+        adjust: lets workers join or leave when an answer tells of their device's memory: its "usage", or that it is
+            "exhausted". Then the worker has ended, and leaves or is started anew.
     """
 
-    def __init__(self, stations: Sequence[Station], wait: Wait, *, together: bool) -> None:
+    def __init__(
+        self, stations: Sequence[Station], wait: Wait, *, together: bool, adjust: Adjust = lambda station, answer: None
+    ) -> None:
         self._wait = wait
+        self._adjust = adjust
         self._together = together
         self._asked: dict[Station, deque[tuple[Sweep, int]]] = {station: deque() for station in stations}
         self._sweeps: list[Sweep] = []
@@ -134,6 +143,10 @@ class Dispatcher:
     def join(self, station: Station) -> None:
         """Take in another worker."""
         self._asked[station] = deque()
+
+    def leave(self, station: Station) -> None:
+        """Let a worker go; what it was asked is for others."""
+        self._put_back(self._asked.pop(station))
 
     def begin(self, sweep: Sweep) -> None:
         """Hand out the first requests of a sweep, before those of others that are under way."""
@@ -145,7 +158,8 @@ class Dispatcher:
         """Work until a sweep is done."""
         while not sweep.done:
             for station in self._wait([station for station, asked in self._asked.items() if asked]):
-                self._take(station)
+                if station in self._asked:  # it may have left, on what another one answered
+                    self._take(station)
             self._hand_out()
 
     def finish_all(self) -> None:
@@ -175,11 +189,11 @@ class Dispatcher:
         sweep, number = asked.popleft()
         request = sweep.requests[number]
         answer = station.answer()
-        if answer is None:
-            while asked:
-                other, untouched = asked.pop()
-                other.put_back(untouched, other.requests[untouched])
-            sweep.put_back(number, self._bury(station, request))
+        if answer is None or "exhausted" in answer:
+            self._put_back(asked)
+            sweep.put_back(number, self._bury(station, request) if answer is None else request)
+            if answer is not None:
+                self._adjust(station, answer)
             return
         seconds = answer.pop("seconds", None)
         sweep.seconds += seconds or 0.0
@@ -188,7 +202,14 @@ class Dispatcher:
         if "reports" in answer:
             answer["reports"] += [_given_up(task) for task in request.get("given_up", [])]
         sweep.take(number, answer)
+        if "usage" in answer:
+            self._adjust(station, answer)
         self._hand_out()  # only now: what comes next may overwrite the sum
+
+    def _put_back(self, asked: deque[tuple[Sweep, int]]) -> None:
+        while asked:
+            sweep, untouched = asked.pop()
+            sweep.put_back(untouched, sweep.requests[untouched])
 
     def _bury(self, station: Station, request: Request) -> Request:
         """Replace a dead worker; return what of its request is still to be done."""

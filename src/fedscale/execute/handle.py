@@ -18,6 +18,7 @@ from fedscale import limits
 from fedscale.errors import WorkerError
 from fedscale.execute.memory import as_counter, as_vector, nameless
 from fedscale.execute.messages import receive, send
+from fedscale.execute.packing import Seat
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.spool import Spool
 
@@ -32,8 +33,15 @@ class Handle:
     depth = 2
 
     def __init__(
-        self, spec: RunnerSpec, model: IO[bytes], length: int, spool: Spool | None = None, states: Spool | None = None
+        self,
+        spec: RunnerSpec,
+        model: IO[bytes],
+        length: int,
+        spool: Spool | None = None,
+        states: Spool | None = None,
+        seat: Seat | None = None,
     ) -> None:
+        self.seat = seat
         outputs = {f"output{number}": nameless(4 * length) for number in range(2)}
         self._own = [*outputs.values(), nameless(8)]
         self._files = {"model": model, **outputs, "counter": self._own[-1]}
@@ -70,8 +78,9 @@ class Handle:
         self._seen = (self.item, time.monotonic())
         self._turn = 1 - self._turn
         self._awaited.append(self._outputs[self._turn])
+        shared = {} if self.seat is None else {"sharing": self.seat.most}
         try:
-            send(self.connection, {**request, "output": self._turn})
+            send(self.connection, {**request, **shared, "output": self._turn})
         except OSError:
             return
 
@@ -158,7 +167,7 @@ class Handle:
             command,
             pass_fds=[theirs.fileno(), *(file.fileno() for file in self._files.values())],
             stdin=subprocess.DEVNULL,
-            env=_environment(),
+            env={**_environment(), **({} if self.seat is None else self.seat.environment)},
             process_group=0,  # Ctrl-C is for the server's process, which decides when to stop
         )
         theirs.close()

@@ -15,10 +15,12 @@ from fedscale.execute.handle import Handle
 from fedscale.execute.memories import Memories
 from fedscale.execute.memory import as_vector, nameless
 from fedscale.execute.messages import read_report, read_sums, test_request, train_request
+from fedscale.execute.packing import Seat, seats
 from fedscale.execute.plan import Fold, Planner
 from fedscale.execute.results import gather, rows
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.devices import Usage, meter_of
 from fedscale.learn.spool import Spool
 
 WAITING_BYTES: Final = 256 << 20
@@ -26,11 +28,11 @@ WAITING_BYTES: Final = 256 << 20
 
 
 class Pool:
-    """``workers`` processes, each with its own runner.
+    """``workers`` processes, each with its own runner; on devices with a meter as many of them as memory allows.
 
     Args:
         spec: what a worker needs to build its runner.
-        workers: number of processes.
+        workers: number of processes, at most.
         length: of the model's vector.
         planner: cuts cohorts into blocks.
         memories: what clients keep between tasks, if they do.
@@ -48,8 +50,13 @@ class Pool:
         self._spool = Spool(spec.kept, length) if spec.kept else None
         self._memories = memories
         states = None if memories is None else memories.spool
-        self._handles = [Handle(spec, self._file, length, self._spool, states) for _ in range(workers)]
-        self._dispatcher = Dispatcher(self._handles, _ready, together=spec.stack > 0)
+
+        def hire(seat: Seat | None) -> Handle:
+            return Handle(spec, self._file, length, self._spool, states, seat)
+
+        self._hire = hire
+        self._handles = [hire(seat) for seat in _seats(spec, workers)]
+        self._dispatcher = Dispatcher(self._handles, _ready, together=spec.stack > 0, adjust=self._adjust)
 
     @property
     def processes(self) -> list[int]:
@@ -115,6 +122,25 @@ class Pool:
         self._dispatcher.begin(sweep)
         return sweep
 
+    def _adjust(self, handle: Handle, answer: Answer) -> None:
+        """Let workers join a device or leave it; see `Dispatcher`."""
+        assert handle.seat is not None
+        if "usage" in answer:
+            for _ in range(handle.seat.measured(Usage(**answer["usage"]))):
+                joining = self._hire(handle.seat)
+                self._handles.append(joining)
+                self._dispatcher.join(joining)
+            return
+        others = [other for other in self._handles if other.seat is handle.seat and other is not handle]
+        leaving = [handle, *reversed(others)][: handle.seat.exhausted(answer["exhausted"])]
+        for other in leaving:
+            self._dispatcher.leave(other)
+            self._handles.remove(other)
+            other.kill()
+            other.close()
+        if handle not in leaving:
+            handle.restart()
+
     def _publish(self, vector: Tensor) -> int:
         """Share a model with the workers, once; return the stamp by which requests refer to it."""
         if vector is not self._published:
@@ -123,6 +149,11 @@ class Pool:
             self._published = vector
             self._stamp += 1
         return self._stamp
+
+
+def _seats(spec: RunnerSpec, workers: int) -> list[Seat] | list[None]:
+    meter = meter_of(spec.device, spec.backend)
+    return [None] * workers if meter is None else seats(meter, workers)
 
 
 def ahead(workers: int, length: int) -> int:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import OutOfMemoryError, Tensor
+from torch import Tensor
 
 from fedscale import seeds
 from fedscale.core.client import Client, ClientSamples, TestConf, TrainConf
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
-from fedscale.execute.base import ClientSums, Report, blocks
+from fedscale.execute.base import ClientSums, Report
+from fedscale.learn.devices import Meter, Usage, out_of_memory, seed_layers
 from fedscale.learn.model import Learner, Model
 from fedscale.learn.states import Readable
 from fedscale.learn.updates import WEIGHTINGS, TrainResult, WeightedSum, refusal, refusal_of_numbers
@@ -60,6 +61,11 @@ class Runner:
             another.
         sample: a client to try the vectorised engine on.
         state_length: numbers that a client keeps between tasks.
+        meter: of the device, if it has one.
+
+    Attributes:
+        alone: whether the device is this runner's alone. Then fewer clients are trained at once when memory is not
+            enough, and a single one fails. Otherwise the error is raised, since others may make room.
     """
 
     def __init__(
@@ -74,7 +80,10 @@ class Runner:
         stack: int = 0,
         sample: int = 0,
         state_length: int = 0,
+        meter: Meter | None = None,
     ) -> None:
+        self.alone = True
+        self._meter = meter
         self._dataset = dataset
         self._model = model
         self._given = cast(Model, model)  # what hooks are promised; with another library it is that library's
@@ -108,10 +117,7 @@ class Runner:
         if self._engine is None or not tasks:
             reports = [self._train_alone(vector, conf, total, progress) for conf in tasks]
         else:
-            stacks = [
-                self._train_together(self._engine, vector, part, total, progress) for part in blocks(tasks, self._stack)
-            ]
-            reports = [report for stack in stacks for report in stack]
+            reports = self._train_in_stacks(self._engine, vector, tasks, total, progress)
         return reports, total.on_cpu()
 
     def upload_sizes(
@@ -146,15 +152,28 @@ class Runner:
             samples = self._training_samples(conf.client)
             self._model.load(vector)
             # Layers that draw (dropout) use torch's own generator; the stream of the task makes them repeatable.
-            # (torch.manual_seed would do this for every kind of device, which costs more than a small client's step.)
-            torch.default_generator.manual_seed(seeds.derive(conf.seed, "layers", conf.task))
+            seed_layers(vector.device, seeds.derive(conf.seed, "layers", conf.task))
             result = self._client.train(samples, self._given, conf)
             with torch.no_grad():
                 return self._admit(result, conf.task, len(samples), total)
-        except (OutOfMemoryError, DataError):
+        except DataError:
             raise
         except (Exception, SystemExit) as error:
-            return _failed(conf.task, error)
+            if not out_of_memory(error):
+                return _failed(conf.task, error)
+            if not self.alone:
+                raise
+        self._release()  # only now, since the error kept alive what it came from
+        return _too_large(conf.task, vector.device)
+
+    def _train_in_stacks(
+        self, engine: Vectorised, vector: Tensor, tasks: Sequence[TrainConf], total: WeightedSum, progress: Progress
+    ) -> list[Report]:
+        reports: list[Report] = []
+        while len(reports) < len(tasks):
+            stack = tasks[len(reports) : len(reports) + self._stack]
+            reports += self._train_together(engine, vector, stack, total, progress)
+        return reports
 
     def _train_together(
         self, engine: Vectorised, vector: Tensor, tasks: Sequence[TrainConf], total: WeightedSum, progress: Progress
@@ -163,17 +182,36 @@ class Runner:
         try:
             block = [Assignment(self._training_samples(conf.client), conf) for conf in tasks]
             deltas = engine.train(vector, block)
-        except (OutOfMemoryError, DataError):
+        except DataError:
             raise
         except Exception as error:
-            if len(tasks) == 1:
+            exhausted = out_of_memory(error)
+            if exhausted and not self.alone:
+                raise
+            if len(tasks) == 1 and not exhausted:
                 return [_failed(tasks[0].task, error)]
-            # Something is wrong with one of them: find out with whom.
+        else:
+            with torch.no_grad():
+                return self._admit_all(deltas, block, total)
+        # Only now, since the error kept alive what it came from.
+        if not exhausted:  # something is wrong with one of them: find out with whom
             return [
                 report for conf in tasks for report in self._train_together(engine, vector, [conf], total, progress)
             ]
-        with torch.no_grad():
-            return self._admit_all(deltas, block, total)
+        engine.release()
+        self._release()
+        if len(tasks) == 1:
+            return [_too_large(tasks[0].task, vector.device)]
+        self._stack = len(tasks) // 2
+        return self._train_in_stacks(engine, vector, tasks, total, progress)
+
+    def usage(self) -> Usage | None:
+        """Return what is taken of the device's memory, if it has a meter."""
+        return None if self._meter is None else self._meter.usage()
+
+    def _release(self) -> None:
+        if self._meter is not None:
+            self._meter.release()
 
     def _admit(self, result: TrainResult, task: int, samples: int, total: WeightedSum) -> Report:
         if why := refusal(result, len(self._model.vector), self._state_length):
@@ -237,6 +275,11 @@ class Runner:
 
 def _failed(task: int, error: BaseException) -> Report:
     return Report(task, fate=Fate.FAILED, why=_describe(error), trace=traceback.format_exc())
+
+
+def _too_large(task: int, device: torch.device) -> Report:
+    why = f"it does not fit into the memory of the device ({device.type}), even alone: try a smaller local.batch_size"
+    return Report(task, fate=Fate.FAILED, why=why)
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from fedscale.data.store import open_store
 from fedscale.execute.runner import Holdout, Runner
 from fedscale.job import Component, Section
 from fedscale.learn.backends import build_learner
+from fedscale.learn.devices import meter_of
 from fedscale.learn.objectives import OBJECTIVES
 
 
@@ -61,6 +62,7 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
     """Build a runner in this process; ``client`` overrides the class that the spec names."""
     load_plugins(spec.plugins)
     dataset = open_store(spec.dataset)
+    meter = meter_of(spec.device, spec.backend)
     model = build_learner(spec.backend, dataset.card, spec.model, spec.seed, spec.device)
     program = client or _look_up(spec.client)
     return Runner(
@@ -73,6 +75,7 @@ def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner
         stack=spec.stack,
         sample=spec.sample,
         state_length=spec.states[1],
+        meter=meter,
     )
 
 

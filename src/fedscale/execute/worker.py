@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,6 +29,7 @@ from fedscale.execute.messages import read_tasks, receive, send, write_report
 from fedscale.execute.results import Keeps, keeper
 from fedscale.execute.runner import Memory, Runner
 from fedscale.execute.spec import RunnerSpec, build_runner
+from fedscale.learn.devices import out_of_memory
 from fedscale.learn.spool import Spool
 from fedscale.learn.updates import WeightedSum
 
@@ -54,8 +56,14 @@ class Worker:
         self._vector = model
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one request; a block's weighted sum is left in a shared output."""
+        """Carry out one request; a block's weighted sum is left in a shared output.
+
+        A request that says how many workers are "sharing" the device is answered with what is taken of its memory, or
+        with "exhausted" if that was not enough for all of them.
+        """
         begin = time.perf_counter()
+        sharing = request.get("sharing")
+        self._runner.alone = sharing == 1
         vector = self._model(request["stamp"])
         memory = memory_of(request, self._states)
         try:
@@ -69,9 +77,15 @@ class Worker:
                     clients, version = request["clients"], request["version"]
                     results = self._runner.test(vector, clients, version, self._progress, memory)
                     answer = {"sums": [vars(result) for result in results]}
+        except Exception as error:
+            if sharing in (None, 1) or not out_of_memory(error):
+                raise
+            return {"exhausted": sharing}
         finally:
             self._progress(-1)
-        return {**answer, "seconds": time.perf_counter() - begin}
+        usage = None if sharing is None or request["kind"] == "test" else self._runner.usage()
+        measured = {} if usage is None else {"usage": asdict(usage)}
+        return {**answer, **measured, "seconds": time.perf_counter() - begin}
 
     def _train(self, vector: Tensor, request: dict[str, Any], memory: Memory | None) -> dict[str, Any]:
         tasks = read_tasks(request)
@@ -107,6 +121,11 @@ def serve(connection: Connection) -> None:
     except FedScaleError as error:
         send(connection, {"error": str(error)})
         return
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        refuse(connection)
+        return
     names = ("model", "output0", "output1", "counter")
     model, *outputs, counter = (os.fdopen(hello[name], "r+b") for name in names)
     vector = as_vector(model)
@@ -122,6 +141,16 @@ def serve(connection: Connection) -> None:
         except Exception:  # of the user's test hook: the pool raises it in the server's process
             answer = {"error": traceback.format_exc()}
         send(connection, answer)
+        if "exhausted" in answer:
+            return  # with the process, all that it has taken of the device is free again
+
+
+def refuse(connection: Connection) -> None:
+    """Say, once asked, that there is no room on the device for this worker."""
+    send(connection, {"ready": True})
+    sharing = receive(connection).get("sharing")
+    alone = {"error": "the model does not fit into the memory of the device"}
+    send(connection, alone if sharing in (None, 1) else {"exhausted": sharing})
 
 
 def end_with_the_pool(connection: Connection) -> None:

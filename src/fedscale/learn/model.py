@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from fedscale.errors import JobError
 from fedscale.learn import plain
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.devices import Batch, placed, put
 from fedscale.learn.objectives import Objective
 from fedscale.learn.tasks import Task
 
-Batches = Iterable[tuple[Tensor, Tensor]]
+Batches = Iterable[Batch]
 
 
 class Learner(Protocol):
@@ -100,11 +101,7 @@ class Model:
 
     def placed(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch where the model is, and of its precision."""
-        precision = self.vector.dtype if inputs.is_floating_point() else None
-        return inputs.to(self.device, precision, non_blocking=True), targets.to(self.device, non_blocking=True)
-
-    def _placed(self, batches: Batches) -> Batches:
-        return (self.placed(*batch) for batch in batches)
+        return put(inputs, self.vector), put(targets, self.vector)
 
     def views(self, vector: Tensor) -> list[Tensor]:
         """Return ``vector``'s parts in the shapes of the trainable parameters."""
@@ -117,14 +114,14 @@ class Model:
 
     def fit(self, batches: Batches, objective: Objective, conf: TrainConf) -> float:
         """Train by the plain engine; see `fedscale.learn.plain`."""
-        return plain.train(self, self._placed(batches), objective, conf)
+        return plain.train(self, placed(batches, self.vector), objective, conf)
 
     def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
         """Test on ``batches``; see `Learner.measure`."""
         self.module.eval()  # torch's evaluation mode, not Python's eval
         count, sums = 0, dict[str, float]()
         with torch.no_grad():
-            for inputs, targets in self._placed(batches):
+            for inputs, targets in placed(batches, self.vector):
                 predictions, parts = self.task.sums(self.module(inputs), targets)
                 count += predictions
                 sums = {name: sums.get(name, 0) + value for name, value in parts.items()}

@@ -96,6 +96,10 @@ class Vectorised:
             weights = [part[place] for part in weights]
         return Deltas(weights, [losses[i] for i in place])
 
+    def release(self) -> None:
+        """Let go of the memory that is kept for the next block."""
+        self._stacks = []
+
     def _copies(self, parts: list[Tensor], count: int) -> list[Tensor]:
         """Return one stack of ``count`` copies per part."""
         if not self._stacks or len(self._stacks[0]) < count:
