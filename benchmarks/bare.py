@@ -149,7 +149,7 @@ class MLP(_AtOnce):
         weight1, bias1, weight2, bias2 = weights
         hidden = torch.baddbmm(bias1, inputs, weight1.mT).relu_()
         errors = _errors(torch.baddbmm(bias2, hidden, weight2.mT), targets)
-        errors1 = torch.bmm(errors, weight2).mul_(hidden > 0)
+        errors1 = torch.bmm(errors, weight2).mul_(hidden.sign())
         _descend(weight2, bias2, errors, hidden)
         _descend(weight1, bias1, errors1, inputs)
 

@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -59,7 +60,7 @@ class Runner:
         test_held_out: test on what is held out, not on all samples.
         stack: clients that are trained at once, with the program's objective in place of its ``train``; 0 for one after
             another.
-        sample: a client to try the vectorised engine on.
+        sample: a client to try the engine on.
         state_length: numbers that a client keeps between tasks.
         meter: of the device, if it has one.
 
@@ -100,6 +101,9 @@ class Runner:
         if stack:
             assert isinstance(model, Model)
             self._engine = Vectorised(model, client.objective, self._training_samples(sample))
+        elif isinstance(model, Model):
+            for batch in islice(self._training_samples(sample).in_order(2), 1):
+                model.let_step(*batch)
 
     def train(
         self,

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from fedscale.errors import JobError
 from fedscale.learn import plain
 from fedscale.learn.conf import TrainConf
-from fedscale.learn.devices import Batch, placed, put
+from fedscale.learn.devices import Batch, placed, put, seed_layers
+from fedscale.learn.fused import Fused, fuse
 from fedscale.learn.objectives import Objective
 from fedscale.learn.tasks import Task
 
@@ -83,6 +84,17 @@ class Model:
         for part in parts:
             part.data = self.vector[offset : offset + part.numel()].view(part.shape)
             offset += part.numel()
+        self.fused: Fused | None = None
+
+    def let_step(self, inputs: Tensor, targets: Tensor) -> None:
+        """Have large linear layers step by themselves in plain training, if a trial on a batch confirms them."""
+
+        def loss(module: nn.Module) -> Tensor:
+            seed_layers(self.device, 0)
+            return self.task.loss(module(inputs), targets)
+
+        inputs, targets = self.placed(inputs, targets)
+        self.fused = fuse(self.module, loss)
 
     def check_objective(self, objective: Objective) -> None:
         """Every objective is made for torch."""

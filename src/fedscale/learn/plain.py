@@ -7,15 +7,17 @@ small model.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from fedscale.learn.conf import TrainConf
-from fedscale.learn.objectives import Objective
+from fedscale.learn.objectives import Objective, Plain
 
 if TYPE_CHECKING:
+    from fedscale.learn.fused import Fused
     from fedscale.learn.model import Model
 
 
@@ -31,16 +33,31 @@ def train(model: Model, batches: Iterable[tuple[Tensor, Tensor]], objective: Obj
         conf: has lr, momentum (of the velocity v, which begins at zero on every client) and weight_decay.
     """
     model.module.train()
-    weights = [parameter.data for parameter in model.trainable]
-    start = model.views(model.origin)
+    fused = model.fused if is_plain(objective, conf) else None
+    with nullcontext() if fused is None else fused.at(conf.lr):
+        return _descend(model, fused, batches, objective, conf)
+
+
+def is_plain(objective: Objective, conf: TrainConf) -> bool:
+    """Say whether a step is ``w − lr·∇loss``, which some parameters can take by themselves."""
+    return isinstance(objective, Plain) and not conf.momentum and not conf.weight_decay
+
+
+def _descend(
+    model: Model, fused: Fused | None, batches: Iterable[tuple[Tensor, Tensor]], objective: Objective, conf: TrainConf
+) -> float:
+    places = range(len(model.trainable)) if fused is None else fused.rest
+    sources = [model.trainable[i] for i in places] + ([] if fused is None else [fused.anchor])
+    weights = [model.trainable[i].data for i in places]
+    start = [view for i, view in enumerate(model.views(model.origin)) if i in places]
     velocity: list[Tensor] = []
     losses, sizes = [], []
     for inputs, targets in batches:
         loss = model.loss(inputs, targets)
-        gradients = list(torch.autograd.grad(loss, model.trainable, allow_unused=True, materialize_grads=True))
+        gradients = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
         losses.append(loss.detach())
         sizes.append(len(targets))
-        step(weights, start, gradients, velocity, objective, conf)
+        step(weights, start, list(gradients[: len(weights)]), velocity, objective, conf)
     return _mean_loss(losses, sizes)
 
 
@@ -74,4 +91,4 @@ def _mean_loss(losses: list[Tensor], sizes: list[int]) -> float:
     if not losses:
         return 0.0
     weights = torch.tensor(sizes, dtype=torch.float64)
-    return float(torch.stack(losses).double() @ weights / weights.sum())
+    return float(torch.stack(losses).cpu().double() @ weights / weights.sum())

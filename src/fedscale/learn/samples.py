@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from fedscale.data.ragged import Column
 
 Rows = npt.NDArray[np.int64]
+
+Reader = Callable[[int, Sequence[Rows]], Array]
+"""Returns the values of a column at a step, (clients, rows, ...), given the rows of each client at that step."""
+
+SMALL: Final = 64
+"""Bytes of a sample up to which a column is read for all steps at once: asking for so little costs more than it."""
 
 
 def processed(samples: int, steps: int | None, epochs: int | None, batch_size: int) -> int:
@@ -37,27 +43,22 @@ def step_count(samples: int, conf: TrainConf) -> int:
     return conf.epochs * -(-samples // conf.batch_size)
 
 
-def step_rows(samples: int, steps: int, batch_size: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Yield the rows of ``steps`` steps, each of min(batch_size, samples) rows.
+def step_rows(samples: int, steps: int, batch_size: int, rng: np.random.Generator) -> list[Rows]:
+    """Return the rows of ``steps`` steps, each of min(batch_size, samples) rows.
 
     The rows come from one permutation of all samples after another, so that every sample is visited once before any
     is visited again, and a client smaller than a batch takes all its samples at every step.
     """
     size = min(batch_size, samples)
-    stream = np.empty(0, dtype=np.int64)
-    for _ in range(steps):
-        if len(stream) < size:
-            stream = np.concatenate([stream, rng.permutation(samples)])
-        yield stream[:size]
-        stream = stream[size:]
+    passes = -(-steps * size // max(1, samples))
+    stream = np.concatenate([rng.permutation(samples) for _ in range(max(1, passes))])
+    return list(stream[: steps * size].reshape(steps, size))
 
 
-def epoch_rows(samples: int, epochs: int, batch_size: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Yield the rows of ``epochs`` passes in shuffled batches; the last batch of a pass may be smaller."""
-    for _ in range(epochs):
-        order = rng.permutation(samples)
-        for begin in range(0, samples, batch_size):
-            yield order[begin : begin + batch_size]
+def epoch_rows(samples: int, epochs: int, batch_size: int, rng: np.random.Generator) -> list[Rows]:
+    """Return the rows of ``epochs`` passes in shuffled batches; the last batch of a pass may be smaller."""
+    passes = [rng.permutation(samples) for _ in range(epochs)]
+    return [order[begin : begin + batch_size] for order in passes for begin in range(0, samples, batch_size)]
 
 
 class ClientSamples:
@@ -79,8 +80,8 @@ class ClientSamples:
         """Return inputs and targets of ``rows``."""
         return self._task.tensors(*(_read(self.data.columns[field.name], field, rows) for field in self._task.fields))
 
-    def steps(self, conf: TrainConf) -> Iterator[Rows]:
-        """Yield the rows of each step of the task of ``conf``, the same ones on any worker."""
+    def steps(self, conf: TrainConf) -> list[Rows]:
+        """Return the rows of each step of the task of ``conf``, the same ones on any worker."""
         rng = seeds.rng(conf.seed, "train", conf.task)
         if conf.steps is not None:
             return step_rows(len(self), conf.steps, conf.batch_size, rng)
@@ -97,18 +98,20 @@ class ClientSamples:
         return (self.batch(rows[begin : begin + batch_size]) for begin in range(0, len(self), batch_size))
 
 
-def side_by_side(task: Task, clients: Sequence[ClientSamples], rows: Sequence[Rows]) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets of ``rows[i]`` of ``clients[i]``, clients first, smaller batches filled up."""
-    longest = max(map(len, rows))
-    columns = []
-    for field in task.fields:
-        parts = [client.data.columns[field.name] for client in clients]
-        columns.append(
-            _stack_ragged(parts, field, rows, longest)
-            if isinstance(parts[0], Ragged)
-            else _stack(parts, field, rows, longest)
-        )
-    return task.tensors(*columns)
+def side_by_side(
+    task: Task, clients: Sequence[ClientSamples], steps: Sequence[Sequence[Rows]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the inputs and targets of each step, clients first, smaller batches filled up.
+
+    Args:
+        task: says what to read.
+        clients: those with most steps first; those that have taken all of theirs are left out of what is yielded.
+        steps: the rows of each step of each client.
+    """
+    readers = [_reader([client.data.columns[field.name] for client in clients], field, steps) for field in task.fields]
+    for step in range(len(steps[0])):
+        rows = [client[step] for client in steps if len(client) > step]
+        yield task.tensors(*(read(step, rows) for read in readers))
 
 
 def _read(column: Column, field: Field, rows: Rows) -> Array:
@@ -116,8 +119,21 @@ def _read(column: Column, field: Field, rows: Rows) -> Array:
     return values if field.dtype is None else values.astype(field.dtype, copy=False)
 
 
-def _stack(parts: Sequence[Column], field: Field, rows: Sequence[Rows], longest: int) -> Array:
-    first = np.asarray(parts[0])
+def _reader(columns: Sequence[Column], field: Field, steps: Sequence[Sequence[Rows]]) -> Reader:
+    """Return what reads a column of several clients: at once if it is small, as labels are, else step by step."""
+    if isinstance(columns[0], Ragged):
+        return lambda step, rows: _stack_ragged(columns[: len(rows)], field, rows)
+    alike = len({len(client) for client in steps}) == 1 == len({len(rows) for client in steps for rows in client})
+    if alike and columns[0].nbytes <= SMALL * len(columns[0]):
+        size = len(steps[0]), len(steps[0][0])
+        ahead = _stack(columns, field, [np.concatenate(client) for client in steps])
+        by_step = np.ascontiguousarray(ahead.reshape(len(steps), *size, *ahead.shape[2:]).swapaxes(0, 1))
+        return lambda step, rows: by_step[step]
+    return lambda step, rows: _stack(columns[: len(rows)], field, rows)
+
+
+def _stack(parts: Sequence[Column], field: Field, rows: Sequence[Rows]) -> Array:
+    first, longest = np.asarray(parts[0]), max(map(len, rows))
     stack = np.empty((len(parts), longest, *first.shape[1:]), field.dtype or first.dtype)
     for place, column, chosen in zip(stack, parts, rows, strict=True):
         assert isinstance(column, np.ndarray)
@@ -129,7 +145,8 @@ def _stack(parts: Sequence[Column], field: Field, rows: Sequence[Rows], longest:
     return stack
 
 
-def _stack_ragged(parts: Sequence[Column], field: Field, rows: Sequence[Rows], longest: int) -> Array:
+def _stack_ragged(parts: Sequence[Column], field: Field, rows: Sequence[Rows]) -> Array:
+    longest = max(map(len, rows))
     padded = [_read(column, field, chosen) for column, chosen in zip(parts, rows, strict=True)]
     width = max(values.shape[1] for values in padded)
     stack = np.full((len(parts), longest, width), field.pad, padded[0].dtype)

@@ -122,6 +122,11 @@ def stacked(module: nn.Module, stacks: Stacks) -> tuple[nn.Module, set[str], set
     return copied, known, linear
 
 
+def stacked_linear(layer: nn.Module, prefix: str, stacks: Stacks) -> Callable[[Tensor], Tensor]:
+    """Return the forward pass of a linear layer by ``stacks``, where its parameters' names begin with ``prefix``."""
+    return _bound(_linear, layer, prefix, stacks)
+
+
 def _is_usual(layer: nn.Module) -> bool:
     """Say whether a layer is trained as a whole, and has no habits that the functions above do not know."""
     if isinstance(layer, nn.Embedding) and (

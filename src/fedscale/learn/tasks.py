@@ -139,9 +139,13 @@ class NextToken:
 
 def _group_losses(outputs: Tensor, targets: Tensor, groups: int, nobody: int) -> tuple[Tensor, Tensor]:
     """Return cross-entropies and their gradient: (softmax − one-hot) / count, and 0 where the target is ``nobody``."""
-    counted = (targets != nobody).view(groups, -1).to(outputs.dtype)
-    shares = (counted / counted.sum(1, keepdim=True)).view(-1, 1)
-    chosen = targets.clamp(min=0)[:, None]  # of those not counted any will do
+    shares: Tensor | float = groups / len(targets)
+    counted = targets != nobody
+    if not counted.all():
+        parts = counted.view(groups, -1).to(outputs.dtype)
+        shares = (parts / parts.sum(1, keepdim=True)).view(-1, 1)
+        targets = targets.clamp(min=0)  # of those not counted any will do
+    chosen = targets[:, None]
     log_softmax = outputs.log_softmax(1)
     losses = (log_softmax.gather(1, chosen) * shares).view(groups, -1).sum(1).neg()
     gradient = log_softmax.exp_().scatter_add_(1, chosen, outputs.new_full((1, 1), -1.0).expand(chosen.shape))

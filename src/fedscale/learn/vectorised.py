@@ -21,8 +21,9 @@ from fedscale.errors import EngineError
 from fedscale.learn import plain
 from fedscale.learn.chain import chain_of
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.devices import placed
 from fedscale.learn.model import Model
-from fedscale.learn.objectives import Objective, Plain
+from fedscale.learn.objectives import Objective
 from fedscale.learn.samples import ClientSamples, Rows, side_by_side
 from fedscale.learn.ways import AsChain, ByVmap, OneByOne, OnOneBatch, Way
 
@@ -84,7 +85,7 @@ class Vectorised:
 
         What is returned is overwritten by the next call: memory that is used again is much quicker than new memory.
         """
-        steps = [list(one.samples.steps(one.conf)) for one in block]
+        steps = [one.samples.steps(one.conf) for one in block]
         order = sorted(range(len(block)), key=lambda i: -len(steps[i]))
         start = self._model.views(vector)
         weights = self._copies(start, len(block))
@@ -115,26 +116,21 @@ class Vectorised:
         conf: TrainConf,
     ) -> list[float]:
         """Take all steps, changing ``weights`` in place; return each client's mean loss per sample."""
-        lr = conf.lr if self._is_plain(conf) else None
+        lr = conf.lr if plain.is_plain(self._objective, conf) else None
         rest = [i for i in range(len(weights)) if lr is None or i not in self._way.stepping]
-        velocity: list[Tensor] = []
+        at_work, velocity = weights, list[Tensor]()
         history = []
-        for step in range(len(steps[0])):
-            rows = [client[step] for client in steps if len(client) > step]
-            at_work = [part[: len(rows)] for part in weights]
-            batch = self._model.placed(*side_by_side(self._model.task, samples[: len(rows)], rows))
-            losses, gradients = self._way.gradients(at_work, *batch, lr)
+        for inputs, targets in placed(side_by_side(self._model.task, samples, steps), self._model.vector):
+            if targets.shape[0] < at_work[0].shape[0]:
+                at_work = [part[: targets.shape[0]] for part in weights]
+            losses, gradients = self._way.gradients(at_work, inputs, targets, lr)
             if rest:
-                moving = [part[: len(rows)] for part in velocity]
+                moving = [part[: targets.shape[0]] for part in velocity]
                 still = [at_work[i] for i in rest], [start[i] for i in rest]
                 plain.step(*still, gradients, moving, self._objective, conf)
                 velocity = velocity or moving
             history.append(losses)
         return _mean_losses(history, steps)
-
-    def _is_plain(self, conf: TrainConf) -> bool:
-        """Say whether a step is ``w − lr·∇loss``, which some parameters can take by themselves."""
-        return isinstance(self._objective, Plain) and not conf.momentum and not conf.weight_decay
 
 
 def _quickest(model: Model, sample: ClientSamples) -> Way:
@@ -162,8 +158,8 @@ class _Trial:
     def __init__(self, model: Model, sample: ClientSamples) -> None:
         self._weights = [torch.stack([part, part * 0.9]) for part in model.views(model.vector)]
         rows = [np.array([0, 1]) % len(sample), np.array([2]) % len(sample)]
-        self._together = model.placed(*side_by_side(model.task, [sample, sample], rows))
-        alone = [model.placed(*side_by_side(model.task, [sample], [chosen])) for chosen in rows]
+        self._together = self._batch(model, sample, rows)
+        alone = [self._batch(model, sample, [chosen]) for chosen in rows]
         alike = OneByOne(copy.deepcopy(model.module), model.task)  # a copy, since BatchNorm would move its statistics
         each = [self._run(alike, slice(i, i + 1), batch) for i, batch in enumerate(alone)]
         self._expected = [torch.cat(parts) for parts in zip(*each, strict=True)]
@@ -183,6 +179,9 @@ class _Trial:
             return self.passes(way)
         return False
 
+    def _batch(self, model: Model, sample: ClientSamples, rows: list[Rows]) -> tuple[Tensor, Tensor]:
+        return model.placed(*next(side_by_side(model.task, [sample] * len(rows), [[chosen] for chosen in rows])))
+
     def _run(self, way: Way, clients: slice, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
         try:
             losses, gradients = way.gradients([part[clients] for part in self._weights], *batch, None)
@@ -194,10 +193,9 @@ class _Trial:
 
 def _mean_losses(history: list[Tensor], steps: list[list[Rows]]) -> list[float]:
     """Return each client's loss per sample over all of its steps; ``history[k]`` has those of the clients at step k."""
-    sizes = np.zeros((len(steps), len(history)))
+    sizes = np.zeros((len(history), len(steps)))
     for client, rows in enumerate(steps):
-        sizes[client, : len(rows)] = [len(chosen) for chosen in rows]
-    table = np.zeros_like(sizes)
-    for step, losses in enumerate(history):
-        table[: len(losses), step] = losses.cpu()
-    return list(((table * sizes).sum(1) / sizes.sum(1)).tolist())
+        sizes[: len(rows), client] = [len(chosen) for chosen in rows]
+    losses = np.zeros_like(sizes)
+    losses[sizes > 0] = torch.cat(history).cpu().numpy()
+    return list(((losses * sizes).sum(0) / sizes.sum(0)).tolist())
