@@ -66,11 +66,17 @@ def alive(path):
 
 
 @contextmanager
+def locked():
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def taken(what, size, limit):
     """Take memory for a while; a worker that was ended has nothing any more."""
     own = FOLDER / f"{what}{os.environ.get('LIMITED_DEVICE', '')}-{os.getpid()}"
-    with (FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked():
         others = [int(path.read_text()) for path in FOLDER.glob(own.name.split("-")[0] + "-*") if alive(path)]
         if size + sum(others) > limit:
             (FOLDER / "refused").touch()
@@ -79,7 +85,8 @@ def taken(what, size, limit):
     try:
         yield
     finally:
-        own.unlink()
+        with locked():
+            own.unlink()
 
 
 class Limited(Client):

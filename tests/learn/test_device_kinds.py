@@ -3,8 +3,13 @@
 import pytest
 import torch
 
+from fedscale.data.catalogue import load_dataset
 from fedscale.errors import JobError
+from fedscale.job import Component
+from fedscale.learn.build import build_model
+from fedscale.learn.conf import TrainConf
 from fedscale.learn.devices import CONTEXT_BYTES, METERS, Cuda, Usage, meter_of, one_ahead, out_of_memory, placed
+from fedscale.learn.objectives import OBJECTIVES
 
 GIB = 1 << 30
 
@@ -100,3 +105,22 @@ def test_one_ahead_has_begun_the_next_one(count):
     begun = []
     items = one_ahead(begun.append(i) or i for i in range(count))
     assert [(item, len(begun)) for item in items] == [(i, min(i + 2, count)) for i in range(count)]
+
+
+def batches():
+    return ((torch.ones(4, 8, 8), torch.zeros(4, dtype=torch.int64)) for _ in range(2))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("objective", ["plain", "fedprox"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "logistic_regression"])
+def test_training_and_testing_never_mix_devices(dataset_cache, name, objective, momentum):
+    """Torch's device without data knows what is on it: all goes well until a number is to be read."""
+    card = load_dataset("synthetic", sizes=(5, 6), classes=4, shape=(8, 8)).card
+    model = build_model(card, Component(name=name), 3, "meta")
+    model.load(torch.zeros(len(model.vector), device="meta"))
+    conf = TrainConf(0, 0, 0, 3, lr=0.1, batch_size=4, steps=2, epochs=None, momentum=momentum, weight_decay=momentum)
+    with pytest.raises(NotImplementedError, match="no data"):
+        model.fit(batches(), OBJECTIVES.build(objective), conf)
+    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        model.measure(batches())
