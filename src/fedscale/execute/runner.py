@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 from collections.abc import Callable, Sequence
@@ -233,6 +234,14 @@ class Runner:
         return report
 
     def _admit_all(self, deltas: Deltas, block: Sequence[Assignment], total: WeightedSum) -> list[Report]:
+        if self._keep is None and not self._measured and all(map(math.isfinite, deltas.losses)):
+            weights = [self._weight(len(one.samples)) for one in block]
+            if total.try_stacks(deltas.parts, weights):
+                rows = zip(block, weights, deltas.losses, strict=True)
+                return [Report(one.conf.task, weight, loss) for one, weight, loss in rows]
+        return self._admit_each(deltas, block, total)
+
+    def _admit_each(self, deltas: Deltas, block: Sequence[Assignment], total: WeightedSum) -> list[Report]:
         reports = []
         for row, (one, norm, loss) in enumerate(zip(block, deltas.norms(), deltas.losses, strict=True)):
             report = self._report(deltas, row, one, refusal_of_numbers(norm, loss))

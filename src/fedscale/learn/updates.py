@@ -91,6 +91,18 @@ class WeightedSum:
             begin += rows.shape[1]
         self.weight += sum(weights)
 
+    def try_stacks(self, parts: Sequence[Tensor], weights: Sequence[float]) -> bool:
+        """Add several updates as `add_stacks` does, unless the sum is not finite then; say whether it is.
+
+        A sum of finite norm has no update in it that is not, and one norm is quicker than one for each update.
+        """
+        before, weight = self.total.clone(), self.weight
+        self.add_stacks(parts, weights)
+        if math.isfinite(float(torch.linalg.vector_norm(self.total))):
+            return True
+        self.total, self.weight = before, weight
+        return False
+
     def merge(self, total: Tensor, weight: float) -> None:
         """Add the sum of a block of updates."""
         self.total.add_(total)
