@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import memory, queries, rounds, scaling, startup
+from benchmarks import idle, memory, queries, rounds, scaling, startup
 from fedscale.errors import FedScaleError
 from fedscale.learn.models import MODELS
 from fedscale.units import human_bytes
@@ -69,6 +69,13 @@ def _speedup(quick: bool, place: Place) -> Iterator[Row]:
         yield f"{model}, {clients:,} clients", f"{two:.3f} s", f"{one:.3f} s", _ratio(ratios)
 
 
+def _idle(quick: bool, place: Place) -> Iterator[Row]:
+    clients, repeats = (100, 2) if quick else (1000, 5)
+    for engine in ("vectorised", "plain"):
+        found = idle.shares(engine, clients, repeats, 2, place.data)
+        yield f"mlp by the {engine} engine, {clients:,} clients", idle.summary(found), "", ""
+
+
 def _vision_works() -> bool:
     try:
         MODELS.build("resnet18", {}, sample_shape=(3, 32, 32), classes=10)
@@ -78,14 +85,13 @@ def _vision_works() -> bool:
 
 
 def _memory(quick: bool, place: Place) -> Iterator[Row]:
-    cases = {"mlp": (20, 200)} if quick else {"mlp": (100, 10_000), "femnist_cnn": (100, 1_000)}
-    for model, (few, many) in cases.items():
-        small, large = (memory.peak(model, clients, 2, folder=place.data) for clients in (few, many))
+    cases = {"mlp": (20, 200, 2)} if quick else {"mlp": (100, 10_000, 2), "femnist_cnn": (100, 10_000, 1)}
+    for model, (few, many, number) in cases.items():
+        small, large = (memory.peak(model, clients, 2, number, place.data) for clients in (few, many))
         what = f"{model}: {many:,} clients a round against {few:,}"
         yield f"{what}, all", *_sizes(large.whole, small.whole)
         yield f"{what}, without mapped files", *_sizes(large.own, small.own)
-    number = 100 if quick else 1000
-    last, first, slope = memory.growth(number)
+    last, first, slope = memory.growth(number := 100 if quick else 1000)
     what = f"the last tenth of {number:,} rounds against the first, {slope:,.0f} bytes a round"
     yield what, *_sizes(last, first)
 
@@ -160,6 +166,11 @@ SUBJECTS: Final = {
         "A round by FedScale in two processes against one",
         ("model", "2 processes", "1 process", "speed-up: median (of pairs)"),
         _speedup,
+    ),
+    "idle": Subject(
+        "Two workers' time without work, in rounds of clients of very different sizes",
+        ("what", "share: median (of rounds)", "", ""),
+        _idle,
     ),
     "memory": Subject(
         "Memory: the peak of a run's processes, and its growth", ("what", "figure", "reference", "ratio"), _memory
