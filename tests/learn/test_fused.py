@@ -86,8 +86,14 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_is_large")
 @pytest.mark.parametrize(
     ("objective", "changes"),
-    [(Plain(), {}), (FedProx(0.5), {}), (Plain(), {"momentum": 0.9}), (Plain(), {"weight_decay": 0.1})],
-    ids=["plain", "fedprox", "momentum", "weight decay"],
+    [
+        (Plain(), {}),
+        (FedProx(0.5), {}),
+        (Plain(), {"momentum": 0.9}),
+        (Plain(), {"weight_decay": 0.1}),
+        (FedProx(0.5), {"momentum": 0.9, "weight_decay": 0.1}),
+    ],
+    ids=["plain", "fedprox", "momentum", "weight decay", "all"],
 )
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_the_same_comes_of_it(objective, changes, dropout):

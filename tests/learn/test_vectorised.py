@@ -51,11 +51,23 @@ TEXTS = {
     "context_mlp": {"context": 3, "embedding": 4, "hidden": 6},
     "transformer": {},
 }
+
+
+class Halved:
+    """An objective of which nothing is known."""
+
+    def adjust(self, gradients, weights, start):
+        return [gradient / 2 for gradient in gradients]
+
+
 LOCAL = {
     "steps": (Plain(), {}),
     "epochs": (Plain(), {"steps": None, "epochs": 2}),
     "fedprox": (FedProx(mu=0.3), {}),
     "momentum": (Plain(), {"momentum": 0.9, "weight_decay": 0.01, "steps": None, "epochs": 2}),
+    "decay": (Plain(), {"weight_decay": 0.1}),
+    "fedprox with all": (FedProx(mu=0.3), {"momentum": 0.5, "weight_decay": 0.1}),
+    "own objective": (Halved(), {"momentum": 0.9}),
 }
 
 
@@ -260,3 +272,13 @@ def test_losses_of_groups_are_the_losses_of_each(card, task):
     losses, gradient = task.group_losses(outputs.detach(), targets, 3)
     torch.testing.assert_close(losses, expected.detach())
     torch.testing.assert_close(gradient, outputs.grad)
+
+
+def test_auto_stores_no_large_stacks_of_gradients(monkeypatch):
+    monkeypatch.setattr(engines, "MOST_UNFUSED", 300)
+    dense = in_double(IMAGE, "logistic_regression", {})
+    sample = clients(IMAGE)[4]
+    assert choose_engine("auto", dense, FedProx(0.1), sample, None).name == "vectorised"
+    chosen = choose_engine("auto", dense, Halved(), sample, None)
+    assert (chosen.name, chosen.stack) == ("plain", 0)
+    assert chosen.why == "Halved changes gradients in its own way: a block of 325 each takes longer to store"

@@ -11,7 +11,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from fedscale.learn.stacked import descend, product, slopes
+from fedscale.learn.descent import Descent
+from fedscale.learn.stacked import product, slopes
 
 Slope = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,15 +55,15 @@ class Chain:
         return passed
 
     def backward(
-        self, weights: Sequence[Tensor], passed: Sequence[Tensor], gradient: Tensor, lr: float | None
+        self, weights: Sequence[Tensor], passed: Sequence[Tensor], gradient: Tensor, descent: Descent | None
     ) -> list[Tensor]:
-        """Take the step w − lr·∇ in all layers or, without ``lr``, return the gradients of all parameters.
+        """Take the step of all layers or, without ``descent``, return the gradients of all parameters.
 
         Args:
             weights: as in `forward`; changed in place.
             passed: what `forward` returned.
             gradient: of the output; overwritten.
-            lr: learning rate.
+            descent: takes the steps.
         """
         rest, found = list(weights), list[Tensor]()
         for number in reversed(range(len(self._layers))):
@@ -73,10 +74,10 @@ class Chain:
             b = None if layer.bias is None else rest.pop()
             w = rest.pop()
             to_x = torch.bmm(gradient, w) if rest else gradient
-            if lr is None:
+            if descent is None:
                 found[:0] = [part for part in slopes(x, b, gradient) if part is not None]
             else:
-                descend(x, w, b, gradient, lr)
+                descent.linear(len(rest), x, w, b, gradient)
             gradient = to_x
         return found
 

@@ -31,6 +31,9 @@ SMALLEST_STACK, LARGEST_STACK = 4, 64
 MOST_PARAMETERS: Final = 1_000_000
 """Larger models are bound by arithmetic and memory, which a block does not save."""
 
+MOST_UNFUSED: Final = 100_000
+"""The same for objectives that change gradients in a way of their own, so that stacks of them are written and read."""
+
 SLOW_ON_CPU: Final = (nn.modules.conv._ConvNd, nn.RNNBase)
 """Layers that take longer for a block of clients than for one after another (on a CPU)."""
 
@@ -74,7 +77,7 @@ def choose_engine(
         return _plain(f"{own_train} trains in its own way, one client after another")
     if not isinstance(model, Model):
         return _plain(f"{type(model).__name__} has no other engine")
-    if wanted == "auto" and (reason := _does_not_pay(model, device)):
+    if wanted == "auto" and (reason := _does_not_pay(model, objective, device)):
         return _plain(reason)
     try:
         Vectorised(model, objective, sample)
@@ -94,11 +97,14 @@ def _plain(why: str) -> EngineChoice:
     return EngineChoice("plain", 0, why)
 
 
-def _does_not_pay(model: Model, device: str) -> str | None:
+def _does_not_pay(model: Model, objective: Objective, device: str) -> str | None:
     if model.parameters > MOST_PARAMETERS:
         return f"{model.parameters:,} parameters: a block of clients would save nothing"
     if device != "cpu":
         return None
+    if model.parameters > MOST_UNFUSED and getattr(objective, "pull", None) is None:
+        name = type(objective).__name__
+        return f"{name} changes gradients in its own way: a block of {model.parameters:,} each takes longer to store"
     for module in model.module.modules():
         if isinstance(module, SLOW_ON_CPU):
             return f"{type(module).__name__} is slower for a block of clients on a CPU"

@@ -1,7 +1,6 @@
-"""Large linear layers that take their step of plain SGD in the backward pass, for one client at a time.
+"""Large linear layers that take their steps themselves, for one client at a time.
 
-To write down the gradient of millions of weights, and read it again to take the step, takes longer than to add it to
-the weights in the matrix product that makes it; see `fedscale.learn.stacked`, whose layers serve here for one client.
+See `fedscale.learn.descent`; the layers are those of `fedscale.learn.stacked`, with one client.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from fedscale.learn.descent import Descent, Sgd
 from fedscale.learn.stacked import Stacks, stacked_linear
 
 LARGE: Final = 1 << 20
@@ -46,15 +46,18 @@ class Fused:
         trained = _trained(module)
         self.rest = [i for i, name in enumerate(trained) if name not in parts]
         self.anchor = next(iter(parts.values())).detach().new_zeros(()).requires_grad_()
-        stacks = Stacks(self.anchor, {name: value.data[None] for name, value in parts.items()})
+        places = {name: place for place, name in enumerate(trained)}
+        stacks = Stacks(self.anchor, {name: value.data[None] for name, value in parts.items()}, places)
+        self._own = {places[name]: part for name, part in stacks.weights.items()}
         self.calls = stacks.calls
         self._stacks = stacks
         self._forwards = [(layer, stacked_linear(layer, prefix, stacks)) for prefix, layer in layers]
 
     @contextmanager
-    def at(self, lr: float) -> Iterator[None]:
-        """Have the layers take steps of this learning rate."""
-        self._stacks.lr = lr
+    def at(self, sgd: Sgd, start: Sequence[Tensor]) -> Iterator[None]:
+        """Have the layers take such steps, where training began at the parameters ``start`` of the whole module."""
+        velocity = {place: torch.zeros_like(part) for place, part in self._own.items()} if sgd.momentum else {}
+        self._stacks.descent = Descent(sgd, start, velocity)
         for layer, forward in self._forwards:
             layer.forward = forward
         try:
@@ -93,20 +96,18 @@ def _candidates(module: nn.Module) -> list[str]:
 
 
 def _confirmed(module: nn.Module, names: Sequence[str], loss: Callable[[nn.Module], Tensor]) -> bool:
-    """Take a step both ways on copies of the module, and compare."""
-    module, twin = copy.deepcopy(module).train(), copy.deepcopy(module).train()
-    fused, weights = Fused(twin, names), list(_trained(twin).values())
+    """Take a step both ways on a copy of the module, and compare."""
+    module = copy.deepcopy(module).train()
+    fused, weights = Fused(module, names), list(_trained(module).values())
     before = [value.detach().clone() for value in weights]
     try:
-        expected = torch.autograd.grad(
-            loss(module), list(_trained(module).values()), allow_unused=True, materialize_grads=True
-        )
-        with fused.at(1.0):
+        expected = torch.autograd.grad(loss(module), weights, allow_unused=True, materialize_grads=True)
+        with fused.at(Sgd(lr=1.0, decay=0.0, pull=0.0, momentum=0.0), before):
             sources = [*(weights[i] for i in fused.rest), fused.anchor]
-            *rest, _ = torch.autograd.grad(loss(twin), sources, allow_unused=True, materialize_grads=True)
+            *rest, _ = torch.autograd.grad(loss(module), sources, allow_unused=True, materialize_grads=True)
     except Exception:  # of a user's module, which will fail in training too, where it is reported
         return False
-    found = [one - value.detach() for one, value in zip(before, weights, strict=True)]
+    found = [one.sub_(value.detach()) for one, value in zip(before, weights, strict=True)]
     for i, gradient in zip(fused.rest, rest, strict=True):
         found[i] = gradient
     return set(fused.calls.values()) == {1} and all(map(_alike, found, expected))

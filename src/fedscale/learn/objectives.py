@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +13,11 @@ from fedscale.tables import Table
 
 
 class Objective(Protocol):
-    """Changes the gradients of a local step before they are applied."""
+    """Changes the gradients of a local step before they are applied.
+
+    One that does no more than to add ``pull``·(w − w_start), with 0 for nothing at all, may say so in an attribute of
+    that name: linear layers then take their steps themselves, which is much quicker; see `fedscale.learn.descent`.
+    """
 
     def adjust(self, gradients: list[Tensor], weights: list[Tensor], start: list[Tensor]) -> list[Tensor]:
         """Return the gradients to use at ``weights``, where local training began at ``start``."""
@@ -23,6 +27,8 @@ class Objective(Protocol):
 @dataclass(frozen=True)
 class Plain:
     """The loss alone (FedAvg; McMahan et al. 2017)."""
+
+    pull: ClassVar[float] = 0.0
 
     def adjust(self, gradients: list[Tensor], weights: list[Tensor], start: list[Tensor]) -> list[Tensor]:
         """Change nothing."""
@@ -34,6 +40,11 @@ class FedProx:
     """The loss plus μ/2 ‖w − w_global‖² (Li et al. 2020, eq. 2): the gradient gains μ (w − w_global), a pull back."""
 
     mu: float = 0.1
+
+    @property
+    def pull(self) -> float:
+        """Is μ."""
+        return self.mu
 
     def __post_init__(self) -> None:
         if self.mu < 0:

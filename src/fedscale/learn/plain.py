@@ -7,14 +7,14 @@ small model.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from fedscale.learn.conf import TrainConf
-from fedscale.learn.objectives import Objective, Plain
+from fedscale.learn.descent import sgd_of
+from fedscale.learn.objectives import Objective
 
 if TYPE_CHECKING:
     from fedscale.learn.fused import Fused
@@ -33,14 +33,11 @@ def train(model: Model, batches: Iterable[tuple[Tensor, Tensor]], objective: Obj
         conf: has lr, momentum (of the velocity v, which begins at zero on every client) and weight_decay.
     """
     model.module.train()
-    fused = model.fused if is_plain(objective, conf) else None
-    with nullcontext() if fused is None else fused.at(conf.lr):
-        return _descend(model, fused, batches, objective, conf)
-
-
-def is_plain(objective: Objective, conf: TrainConf) -> bool:
-    """Say whether a step is ``w − lr·∇loss``, which some parameters can take by themselves."""
-    return isinstance(objective, Plain) and not conf.momentum and not conf.weight_decay
+    sgd = sgd_of(objective, conf)
+    if model.fused is None or sgd is None:
+        return _descend(model, None, batches, objective, conf)
+    with model.fused.at(sgd, model.views(model.origin)):
+        return _descend(model, model.fused, batches, objective, conf)
 
 
 def _descend(

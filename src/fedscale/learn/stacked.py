@@ -1,8 +1,8 @@
 """Layers for several clients at once, each client with its own weights.
 
 A batch holds the clients' samples one client after another; whatever has no parameters treats samples alike, and the
-layers here give each part of the batch the weights of its client. The gradient of a linear layer's weight need not be
-written down where the step is plain SGD: it is added to the weight by the matrix product that makes it (``baddbmm_``).
+layers here give each part of the batch the weights of its client. Linear layers can take their steps themselves; see
+`fedscale.learn.descent`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedscale.learn.descent import Descent
+
 
 @dataclass
 class Stacks:
@@ -24,13 +26,15 @@ class Stacks:
     Attributes:
         anchor: a scalar that linear layers pretend to depend on, so that their backward pass is run.
         weights: one stack (clients, *shape) per parameter, by name.
-        lr: learning rate of the step that linear layers take in the backward pass, or ``None`` if gradients are wanted.
+        places: of the parameters in the module's order, by name.
+        descent: takes the steps of linear layers in the backward pass; ``None`` if gradients are wanted.
         calls: how often each linear layer was used.
     """
 
     anchor: Tensor
     weights: dict[str, Tensor] = field(default_factory=dict)
-    lr: float | None = None
+    places: dict[str, int] = field(default_factory=dict)
+    descent: Descent | None = None
     calls: dict[str, int] = field(default_factory=dict)
 
 
@@ -38,13 +42,6 @@ def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """Return x (clients, rows, in) · w (clients, out, in)ᵀ + b (clients, out)."""
     transposed = w.transpose(1, 2)
     return torch.bmm(x, transposed) if b is None else torch.baddbmm(b[:, None], x, transposed)
-
-
-def descend(x: Tensor, w: Tensor, b: Tensor | None, gradient: Tensor, lr: float) -> None:
-    """Take the step w − lr·∇, given the ``gradient`` of the `product`."""
-    w.baddbmm_(gradient.transpose(1, 2), x, alpha=-lr)
-    if b is not None:
-        b.add_(gradient.sum(1), alpha=-lr)
 
 
 def slopes(x: Tensor, b: Tensor | None, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -56,26 +53,28 @@ class _Product(torch.autograd.Function):
     """The `product`, with the step in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, anchor: Tensor, lr: float | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, anchor: Tensor, descent: Descent | None, place: int
+    ) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.w, ctx.b, ctx.lr = w, b, lr
+        ctx.w, ctx.b, ctx.descent, ctx.place = w, b, descent, place
         return product(x, w, b)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x,), (gradient,) = ctx.saved_tensors, gradients
         to_x = torch.bmm(gradient, ctx.w) if ctx.needs_input_grad[0] else None
-        if ctx.lr is None:
-            return to_x, *slopes(x, ctx.b, gradient), None, None
-        descend(x, ctx.w, ctx.b, gradient, ctx.lr)
-        return to_x, None, None, ctx.w.new_zeros(()), None
+        if ctx.descent is None:
+            return to_x, *slopes(x, ctx.b, gradient), None, None, None
+        ctx.descent.linear(ctx.place, x, ctx.w, ctx.b, gradient)
+        return to_x, None, None, ctx.w.new_zeros(()), None, None
 
 
 def _linear(layer: nn.Linear, name: str, stacks: Stacks, x: Tensor) -> Tensor:
     stacks.calls[name] = stacks.calls.get(name, 0) + 1
     w, b = stacks.weights[f"{name}weight"], stacks.weights.get(f"{name}bias")
-    rows = x.reshape(len(w), -1, x.shape[-1])
-    result: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.lr)  # type: ignore[no-untyped-call]
+    rows, place = x.reshape(len(w), -1, x.shape[-1]), stacks.places[f"{name}weight"]
+    result: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.descent, place)  # type: ignore[no-untyped-call]
     return result.view(*x.shape[:-1], -1)
 
 

@@ -21,6 +21,7 @@ from fedscale.errors import EngineError
 from fedscale.learn import plain
 from fedscale.learn.chain import chain_of
 from fedscale.learn.conf import TrainConf
+from fedscale.learn.descent import Descent, sgd_of
 from fedscale.learn.devices import placed
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import Objective
@@ -76,6 +77,7 @@ class Vectorised:
         self._objective = objective
         self._way = _quickest(model, sample)
         self._stacks: list[Tensor] = []
+        self._moving: list[Tensor] = []
 
     def train(self, vector: Tensor, block: Sequence[Assignment]) -> Deltas:
         """Train every task of the block from the model ``vector``.
@@ -99,7 +101,7 @@ class Vectorised:
 
     def release(self) -> None:
         """Let go of the memory that is kept for the next block."""
-        self._stacks = []
+        self._stacks, self._moving = [], []
 
     def _copies(self, parts: list[Tensor], count: int) -> list[Tensor]:
         """Return one stack of ``count`` copies per part."""
@@ -116,14 +118,14 @@ class Vectorised:
         conf: TrainConf,
     ) -> list[float]:
         """Take all steps, changing ``weights`` in place; return each client's mean loss per sample."""
-        lr = conf.lr if plain.is_plain(self._objective, conf) else None
-        rest = [i for i in range(len(weights)) if lr is None or i not in self._way.stepping]
+        descent = self._descent(weights, start, conf)
+        rest = [i for i in range(len(weights)) if descent is None or i not in self._way.stepping]
         at_work, velocity = weights, list[Tensor]()
         history = []
         for inputs, targets in placed(side_by_side(self._model.task, samples, steps), self._model.vector):
             if targets.shape[0] < at_work[0].shape[0]:
                 at_work = [part[: targets.shape[0]] for part in weights]
-            losses, gradients = self._way.gradients(at_work, inputs, targets, lr)
+            losses, gradients = self._way.gradients(at_work, inputs, targets, descent)
             if rest:
                 moving = [part[: targets.shape[0]] for part in velocity]
                 still = [at_work[i] for i in rest], [start[i] for i in rest]
@@ -131,6 +133,16 @@ class Vectorised:
                 velocity = velocity or moving
             history.append(losses)
         return _mean_losses(history, steps)
+
+    def _descent(self, weights: list[Tensor], start: list[Tensor], conf: TrainConf) -> Descent | None:
+        """Return what takes the steps of those parameters that can take their own."""
+        sgd = sgd_of(self._objective, conf)
+        if sgd is None or not self._way.stepping:
+            return None
+        if sgd.momentum and (not self._moving or len(self._moving[0]) < len(weights[0])):
+            self._moving = [torch.empty_like(part) for part in weights]
+        velocity = {i: part.zero_() for i, part in enumerate(self._moving) if i in self._way.stepping}
+        return Descent(sgd, start, velocity)
 
 
 def _quickest(model: Model, sample: ClientSamples) -> Way:

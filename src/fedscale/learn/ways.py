@@ -1,7 +1,7 @@
 """Ways to the gradients of several clients at once, each with its own weights; the quickest that fits is taken.
 
-A way's ``stepping`` are the places of the parameters that can take the step w − lr·∇ by themselves while the gradients
-are worked out; it then returns those of the other parameters only.
+A way's ``stepping`` are the places of the parameters that can take their step by themselves while the gradients are
+worked out (see `fedscale.learn.descent`); it then returns those of the other parameters only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from fedscale.learn.chain import Chain
+from fedscale.learn.descent import Descent
 from fedscale.learn.stacked import Stacks, stacked
 from fedscale.learn.tasks import Task
 
@@ -25,14 +26,14 @@ class Way(Protocol):
 
     stepping: frozenset[int]
 
-    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, lr: float | None) -> Gradients:
-        """Return losses and gradients; with ``lr``, the `stepping` have taken their step, and theirs are left out.
+    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, descent: Descent | None) -> Gradients:
+        """Return losses and gradients; with ``descent``, the `stepping` have taken their step, and theirs are left out.
 
         Args:
             weights: one stack (clients, *shape) per trainable parameter, in the module's order.
             inputs: (clients, rows, ...).
             targets: (clients, rows, ...).
-            lr: learning rate.
+            descent: takes the steps.
         """
         ...
 
@@ -46,7 +47,7 @@ class OneByOne:
         self._task = task
         self._names = _trained(module)
 
-    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, lr: float | None) -> Gradients:
+    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, descent: Descent | None) -> Gradients:
         """See `Way.gradients`."""
         sources = [part.detach().requires_grad_() for part in weights]
         losses = self._losses(sources, inputs, targets)
@@ -81,6 +82,7 @@ class OnOneBatch:
         self._module, self._known, self._linear = stacked(module, self._stacks)
         self._module.train()
         self._names = _trained(module)
+        self._stacks.places = {name: place for place, name in enumerate(self._names)}
 
     @property
     def knows_all(self) -> bool:
@@ -92,11 +94,13 @@ class OnOneBatch:
         if set(self._stacks.calls.values()) <= {1}:
             self.stepping = frozenset(i for i, name in enumerate(self._names) if name in self._linear)
 
-    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, lr: float | None) -> Gradients:
+    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, descent: Descent | None) -> Gradients:
         """See `Way.gradients`."""
-        self._stacks.lr = lr
+        self._stacks.descent = descent
         self._stacks.calls.clear()
-        used = [part if lr and i in self.stepping else part.detach().requires_grad_() for i, part in enumerate(weights)]
+        used = [
+            part if descent and i in self.stepping else part.detach().requires_grad_() for i, part in enumerate(weights)
+        ]
         self._stacks.weights = dict(zip(self._names, used, strict=True))
         outputs = self._module(inputs.flatten(0, 1))
         losses, slope = self._task.group_losses(outputs.detach(), targets.flatten(0, 1), len(targets))
@@ -113,11 +117,11 @@ class AsChain:
         self._chain = chain
         self._task = task
 
-    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, lr: float | None) -> Gradients:
+    def gradients(self, weights: list[Tensor], inputs: Tensor, targets: Tensor, descent: Descent | None) -> Gradients:
         """See `Way.gradients`."""
         passed = self._chain.forward(weights, inputs.flatten(2))
         losses, slope = self._task.group_losses(passed[-1].flatten(0, 1), targets.flatten(0, 1), len(targets))
-        return losses, self._chain.backward(weights, passed, slope.view_as(passed[-1]), lr)
+        return losses, self._chain.backward(weights, passed, slope.view_as(passed[-1]), descent)
 
 
 def _trained(module: nn.Module) -> list[str]:
