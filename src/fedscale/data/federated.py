@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +43,10 @@ class Rowstore(Protocol):
         """Return views of one client's columns."""
         ...
 
+    def prefetch(self, clients: Sequence[int]) -> None:
+        """Begin to read what clients have, and do not wait for it."""
+        ...
+
     def blocks(self) -> Iterator[Block]:
         """Yield all samples, block by block, in the order of clients."""
         ...
@@ -74,6 +78,10 @@ class FederatedDataset:
         if not 0 <= index < len(self):
             raise DataError(f"{self.path}: no client {index}: the dataset has clients 0 to {len(self) - 1}")
         return ClientData(int(index), self.rows.client(int(index)))
+
+    def prefetch(self, clients: Sequence[int]) -> None:
+        """Begin to read from disk what these clients have, while others are worked on."""
+        self.rows.prefetch(clients)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all samples block by block, for sums over many clients without a loop over them."""

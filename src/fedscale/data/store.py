@@ -7,7 +7,7 @@ samples, the record ``batch`` they lie in and their ``offset`` in it) and, as me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
 from fedscale.data.federated import Block, FederatedDataset
-from fedscale.data.ragged import Column, IntArray, take
+from fedscale.data.mapped import Mapped
+from fedscale.data.ragged import Column, IntArray, Ragged, take
 from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, SAMPLES, VERSION, StoreWriter
 from fedscale.errors import DataError
 
@@ -36,7 +37,8 @@ class StoredRows:
         self._counts: IntArray = index["count"]
         self._batches = index["batch"]
         self._offsets: IntArray = index["offset"]
-        self._reader = _open(path)
+        self._reader, self._file = _open(path)
+        self._read = np.zeros(len(self._counts), dtype=bool)
         expected = int(self._batches[-1]) + 1
         if self._reader.num_record_batches != expected:
             found = self._reader.num_record_batches
@@ -52,6 +54,15 @@ class StoredRows:
         start = int(self._offsets[index])
         rows = slice(start, start + int(self._counts[index]))
         return {name: take(column, rows) for name, column in columns.items()}
+
+    def prefetch(self, clients: Sequence[int]) -> None:
+        """Have the system read what these clients have, unless it did so before and can hold it all."""
+        for client in clients:
+            if self._read[client] and not self._file.is_large:
+                continue
+            self._read[client] = True
+            for column in self.client(client).values():
+                self._file.will_need(column.values if isinstance(column, Ragged) else column)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all samples, one record batch at a time."""
@@ -88,7 +99,7 @@ def open_store(path: Path) -> FederatedDataset:
     Raises:
         DataError: there is no store, or it is damaged or of another version; the message names the file.
     """
-    reader = _open(path / CLIENTS)
+    reader, _ = _open(path / CLIENTS)
     index, card, fingerprint = _read_index(path / CLIENTS, reader)
     return FederatedDataset(card, path, index["count"], fingerprint, StoredRows(path / SAMPLES, card, index))
 
@@ -100,16 +111,18 @@ def is_store(path: Path) -> bool:
 
 def client_names(dataset: FederatedDataset) -> list[str] | None:
     """Return the clients' names, for the few datasets whose clients are public characters; else ``None``."""
-    batch = _open(dataset.path / CLIENTS).get_batch(0)
+    reader, _ = _open(dataset.path / CLIENTS)
+    batch = reader.get_batch(0)
     return batch.column("name").to_pylist() if "name" in batch.schema.names else None
 
 
-def _open(path: Path) -> pa.RecordBatchFileReader:
+def _open(path: Path) -> tuple[pa.RecordBatchFileReader, Mapped]:
     if not path.is_file():
         raise DataError(f"{path}: no such file: a store has {CLIENTS} and {SAMPLES}")
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
-    except (OSError, pa.ArrowException) as error:
+        file = Mapped(path)
+        return pa.ipc.open_file(file.buffer), file
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path}: not an Arrow file, or cut off: {error}: {_REMEDY}") from None
 
 

@@ -117,6 +117,7 @@ class Runner:
         """Train a block of tasks from ``vector``; return their reports and the weighted sum of admitted updates."""
         self._keep = keep
         self._memory = memory
+        self._dataset.prefetch([conf.client for conf in tasks])
         vector = vector.to(self._model.vector.device)
         total = WeightedSum(len(vector), vector.device)
         if self._engine is None or not tasks:
@@ -142,6 +143,7 @@ class Runner:
     ) -> list[ClientSums]:
         """Test a block of clients on the model ``vector``."""
         self._memory = memory
+        self._dataset.prefetch(clients)
         self._model.load(vector.to(self._model.vector.device))
         results = []
         for client in clients:
