@@ -27,7 +27,7 @@ def test_blocks_shrink_towards_the_end():
     sizes = [len(block) for block in Planner(np.ones(300, int), 16, 4).blocks([conf(i, i) for i in range(300)])]
     # Up to 128 left, an eighth of the rest is a block or more; 108 / 8, rounded up, is 14, so three stacks of 4.
     assert sizes[:18] == [16] * 12 + [12, 12, 8, 8, 8, 8]
-    assert sizes[18:] == [4] * 7 + [3] * 3 + [2] * 4 + [1] * 7
+    assert sizes[18:] == [4] * 7 + [3] * 3 + [2] * 7 + [1]
     assert sizes == sorted(sizes, reverse=True)
 
 

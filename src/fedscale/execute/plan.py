@@ -20,7 +20,7 @@ from fedscale.learn.updates import WeightedSum
 TAPER: Final = 8
 """A block is at most this part of the tasks that are left."""
 
-SMALLEST: Final = 4
+SMALLEST: Final = 2
 """Towards the end, blocks shrink to this part of a stack."""
 
 GROUP: Final = 8
