@@ -95,9 +95,16 @@ class Plain:
 
 
 class _AtOnce:
-    """Several clients at once. The samples of all lie in one matrix; every step takes as many rows of each client."""
+    """Several clients at once. The samples of all lie in one matrix; every step takes as many rows of each client.
 
-    def __init__(self, module: nn.Module, clients: Sequence[Samples]) -> None:
+    Args:
+        module: whose shapes count.
+        clients: their samples.
+        stored: make each gradient by `torch.bmm` and add it in an operation of its own, as one would write it at first.
+    """
+
+    def __init__(self, module: nn.Module, clients: Sequence[Samples], *, stored: bool = False) -> None:
+        self._stored = stored
         self._inputs = torch.cat([inputs.flatten(1) for inputs, _ in clients])
         self._targets = torch.cat([targets for _, targets in clients])
         self._sizes = torch.tensor([len(targets) for _, targets in clients])
@@ -128,6 +135,15 @@ class _AtOnce:
     def _step(self, weights: list[Tensor], inputs: Tensor, targets: Tensor) -> None:
         raise NotImplementedError
 
+    def _descend(self, weight: Tensor, bias: Tensor, errors: Tensor, inputs: Tensor) -> None:
+        """Step by −lr × mean gradient; unless it is stored, the product that makes it adds it to the weights."""
+        scale = -LR / inputs.shape[1]
+        if self._stored:
+            weight.add_(torch.bmm(errors.mT, inputs), alpha=scale)
+        else:
+            weight.baddbmm_(errors.mT, inputs, alpha=scale)
+        bias.add_(errors.sum(1, keepdim=True), alpha=scale)
+
     def _parts(self, vector: Tensor) -> list[Tensor]:
         sizes = [weight[0].numel() for weight in self._weights]
         return [part.view(shape) for part, shape in zip(torch.split(vector, sizes), self._shapes, strict=True)]
@@ -139,7 +155,7 @@ class LogisticRegression(_AtOnce):
     def _step(self, weights: list[Tensor], inputs: Tensor, targets: Tensor) -> None:
         weight, bias = weights
         errors = _errors(torch.baddbmm(bias, inputs, weight.mT), targets)
-        _descend(weight, bias, errors, inputs)
+        self._descend(weight, bias, errors, inputs)
 
 
 class MLP(_AtOnce):
@@ -150,18 +166,11 @@ class MLP(_AtOnce):
         hidden = torch.baddbmm(bias1, inputs, weight1.mT).relu_()
         errors = _errors(torch.baddbmm(bias2, hidden, weight2.mT), targets)
         errors1 = torch.bmm(errors, weight2).mul_(hidden.sign())
-        _descend(weight2, bias2, errors, hidden)
-        _descend(weight1, bias1, errors1, inputs)
+        self._descend(weight2, bias2, errors, hidden)
+        self._descend(weight1, bias1, errors1, inputs)
 
 
 def _errors(logits: Tensor, targets: Tensor) -> Tensor:
     """Return softmax − one-hot, (clients, rows, classes)."""
     minus_one = torch.full((1, 1, 1), -1.0).expand(targets.shape)
     return logits.softmax(-1).scatter_add_(2, targets, minus_one)
-
-
-def _descend(weight: Tensor, bias: Tensor, errors: Tensor, inputs: Tensor) -> None:
-    """Step by −lr × mean gradient; the product that makes the gradient adds it to the weights."""
-    scale = -LR / inputs.shape[1]
-    weight.baddbmm_(errors.mT, inputs, alpha=scale)
-    bias.add_(errors.sum(1, keepdim=True), alpha=scale)

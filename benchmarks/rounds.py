@@ -66,7 +66,7 @@ class Turns(Silent):
 
 
 def measure(
-    model: str, participants: int, rounds: int, workers: int, folder: Path | None = None
+    model: str, participants: int, rounds: int, workers: int, folder: Path | None = None, *, stored: bool = False
 ) -> tuple[float, float, list[float]]:
     """Return median seconds per round of FedScale and of the bare loop, and the ratio of each pair of rounds.
 
@@ -76,11 +76,12 @@ def measure(
         rounds: pairs that are timed, after one that warms up.
         workers: processes on either side.
         folder: where the data are kept for further measurements; by default they are thrown away.
+        stored: have loops written by hand store their gradients.
     """
     with place(folder) as chosen:
         case = CASES[model]
         store = case.data(chosen, population(participants))
-        work = team.Work(store, model, participants, case.steps, case.batch)
+        work = team.Work(store, model, participants, case.steps, case.batch, stored)
         with closing(team.gather(work, workers)) as other:
             watch = _run(model, store, participants, rounds, workers, other)
     ratios = [one / another for one, another in zip(watch.ours[1:], watch.bare[1:], strict=True)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
-from benchmarks import idle, memory, queries, rounds, scaling, startup
+from benchmarks import idle, memory, queries, rounds, scaling, startup, team
 from fedscale.errors import FedScaleError
 from fedscale.learn.models import MODELS
 from fedscale.units import human_bytes
@@ -56,9 +57,10 @@ def _rounds(quick: bool, place: Place) -> Iterator[Row]:
         if model in VISION and not _vision_works():
             yield f"{model}: needs torchvision", "", "", ""
             continue
-        for workers in (1, 2):
-            ours, bare, ratios = rounds.measure(model, clients, pairs, workers, place.data)
-            what = f"{model}, {clients:,} clients, {_processes(workers)}"
+        for stored, workers in product((False, True) if model in team.LOOPS else (False,), (1, 2)):
+            ours, bare, ratios = rounds.measure(model, clients, pairs, workers, place.data, stored=stored)
+            loop = " (gradients stored)" if stored else ""
+            what = f"{model}{loop}, {clients:,} clients, {_processes(workers)}"
             yield what, f"{ours:.3f} s", f"{bare:.3f} s", _ratio(ratios)
 
 

@@ -22,7 +22,7 @@ from fedscale import load_dataset
 from fedscale.data.ragged import Ragged
 from fedscale.learn.models import MODELS
 
-LOOPS: dict[str, Callable[[nn.Module, list[bare.Samples]], bare.Loop]] = {
+LOOPS: dict[str, Callable[..., bare.Loop]] = {
     "logistic_regression": bare.LogisticRegression,
     "mlp": bare.MLP,
 }
@@ -31,13 +31,17 @@ LOOPS: dict[str, Callable[[nn.Module, list[bare.Samples]], bare.Loop]] = {
 
 @dataclass(frozen=True)
 class Work:
-    """What is trained: the first ``clients`` of the data at ``store``, ``steps`` steps of ``batch`` rows each."""
+    """What is trained: the first ``clients`` of the data at ``store``, ``steps`` steps of ``batch`` rows each.
+
+    Loops of `LOOPS` take gradients that are ``stored`` if that is asked for.
+    """
 
     store: Path
     model: str
     clients: int
     steps: int
     batch: int
+    stored: bool = False
 
 
 class Rounds(Protocol):
@@ -62,7 +66,8 @@ class Share:
         samples, loss, module = load(work, index, of)
         self.vector = torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
         self._sizes = [len(targets) for _, targets in samples]
-        self._loop = LOOPS.get(work.model, partial(_plain, loss))(module, samples)
+        loop = partial(LOOPS[work.model], stored=work.stored) if work.model in LOOPS else partial(_plain, loss)
+        self._loop = loop(module, samples)
 
     def train(self, vector: Tensor) -> tuple[Tensor, float]:
         """Return the weighted sum of changes, and the sum of weights."""

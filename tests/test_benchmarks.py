@@ -75,7 +75,8 @@ def test_a_bare_round_does_what_a_round_of_fedscale_does(model, folder, tmp_path
         (bare.MLP, nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.ReLU(), nn.Linear(7, 5))),
     ],
 )
-def test_gradients_by_hand_are_those_of_autograd(by_hand, module):
+@pytest.mark.parametrize("stored", [False, True])
+def test_gradients_by_hand_are_those_of_autograd(by_hand, module, stored):
     """On clients of different sizes, whose number is no multiple of those at once, in any order of rows."""
     torch.manual_seed(1)
     sizes = [9, 12, 30, 10, 9, 9, 11, 17, 13, 20]
@@ -84,7 +85,7 @@ def test_gradients_by_hand_are_those_of_autograd(by_hand, module):
     visits = [bare.visits(size, steps=4, batch=8) for size in sizes]
     start = bare.flat(module).clone()
     expected, weight = bare.Plain(module, bare.class_loss, clients).train(start, visits)
-    total, same = by_hand(module, clients).train(start, visits)
+    total, same = by_hand(module, clients, stored=stored).train(start, visits)
     assert weight == same == sum(sizes)
     assert expected.abs().max() > 0.01 * weight * bare.LR
     torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-6 * weight)
