@@ -22,7 +22,7 @@ CASES: Final = {
     "logistic_regression": (1000, 9),
     "femnist_cnn": (100, 3),
     "char_lstm": (20, 3),
-    "resnet18": (8, 3),
+    "resnet18": (4, 3),
     "mobilenet_v2": (20, 5),
 }
 """Models that are timed, with the clients of a round and the pairs of rounds."""
