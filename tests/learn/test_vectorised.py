@@ -118,6 +118,12 @@ def test_every_model_comes_to_the_same_as_by_the_plain_engine(name, local):
     assert_agreement(in_double(card, name, (IMAGES | TEXTS)[name]), clients(card), objective, **options)
 
 
+def test_clients_with_as_many_full_batches_come_to_the_same():
+    """Their labels are read for all steps at once."""
+    samples = [one for one in clients(IMAGE) if len(one) >= CONF.batch_size]
+    assert_agreement(in_double(IMAGE, "mlp", {"hidden": 6}), [*samples, *samples], Plain())
+
+
 @pytest.mark.parametrize("name", ["char_gru", "char_lstm"])
 def test_recurrent_models_are_refused(name):
     with pytest.raises(EngineError, match="Batching rule not implemented"):
