@@ -60,6 +60,11 @@ def usual(dropout: float = 0.0) -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
+def whole() -> nn.Module:
+    """A module of nothing but layers that step by themselves."""
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
     rng = np.random.default_rng(7)
     drawn = [(rng.normal(size=(4, 6)), rng.integers(3, size=4)) for _ in range(count)]
@@ -103,6 +108,15 @@ def test_the_same_comes_of_it(objective, changes, dropout):
     found, loss = fitted(module, objective, conf, stepping=True)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_nothing_need_be_left_to_autograd():
+    torch.manual_seed(0)
+    module = whole()
+    expected, _ = fitted(module, Plain(), CONF, stepping=False)
+    found, _ = fitted(module, Plain(), CONF, stepping=True)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("small_is_large")

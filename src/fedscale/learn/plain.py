@@ -54,7 +54,8 @@ def _descend(
         gradients = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
         losses.append(loss.detach())
         sizes.append(len(targets))
-        step(weights, start, list(gradients[: len(weights)]), velocity, objective, conf)
+        if weights:
+            step(weights, start, list(gradients[: len(weights)]), velocity, objective, conf)
     return _mean_loss(losses, sizes)
 
 
