@@ -23,7 +23,7 @@ _ACTIVATIONS: Final[dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Slop
 }
 """What each does to its input, in place, and to the gradient, given its output.
 
-A product with the sign takes a fifth of the time of one with ``output > 0``, which is not of the same type.
+The product is with the sign and not with ``output > 0``, since one of two types takes several times as long.
 """
 
 

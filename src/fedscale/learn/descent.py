@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fedscale.learn.conf import TrainConf
-from fedscale.learn.objectives import Objective
+from fedscale.learn.objectives import Objective, pull_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Sgd:
 
 def sgd_of(objective: Objective, conf: TrainConf) -> Sgd | None:
     """Return the step that comes of an objective, or ``None`` if it does more than to pull; see `Objective`."""
-    pull = getattr(objective, "pull", None)
+    pull = pull_of(objective)
     return None if pull is None else Sgd(conf.lr, conf.weight_decay, pull, conf.momentum)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from fedscale.errors import EngineError
 from fedscale.learn.model import Learner, Model
-from fedscale.learn.objectives import Objective
+from fedscale.learn.objectives import Objective, pull_of
 from fedscale.learn.samples import ClientSamples
 from fedscale.learn.vectorised import Vectorised
 
@@ -102,7 +102,7 @@ def _does_not_pay(model: Model, objective: Objective, device: str) -> str | None
         return f"{model.parameters:,} parameters: a block of clients would save nothing"
     if device != "cpu":
         return None
-    if model.parameters > MOST_UNFUSED and getattr(objective, "pull", None) is None:
+    if model.parameters > MOST_UNFUSED and pull_of(objective) is None:
         name = type(objective).__name__
         return f"{name} changes gradients in its own way: a block of {model.parameters:,} each takes longer to store"
     for module in model.module.modules():

@@ -55,4 +55,10 @@ class FedProx:
         return list(torch._foreach_add(gradients, torch._foreach_sub(weights, start), alpha=self.mu))
 
 
+def pull_of(objective: Objective) -> float | None:
+    """Return the ``pull`` of an objective that says it does no more than that, else ``None``; see `Objective`."""
+    pull: float | None = getattr(objective, "pull", None)
+    return pull
+
+
 OBJECTIVES: Final[Table[Objective]] = Table("objective", {"plain": Plain, "fedprox": FedProx})
