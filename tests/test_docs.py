@@ -25,6 +25,7 @@ from fedscale.core.aggregator import Aggregator
 from fedscale.core.client import Client
 from fedscale.core.client_manager import ClientManager
 from fedscale.core.staleness import STALENESS
+from fedscale.data.partitions import PARTITIONS
 from fedscale.job import Job
 from fedscale.learn.adapters import ADAPTERS
 from fedscale.learn.algorithms import ALGORITHMS
@@ -201,11 +202,13 @@ def test_the_whole_job_is_documented_with_its_defaults():
     assert yaml.safe_load(block.text) == Job.parse({"data": "digits"}).model_dump(mode="json")
 
 
-def options(factory) -> dict:
+RUNTIME = ("sample_shape", "classes", "card", "workers", "parts", "observer", "device", "outlook", "round_deadline")
+RUNTIME += ("clients", "participants", "rounds", "sampled", "model", "selected", "most_weight", "sends", "private")
+RUNTIME += ("width_share",)
+
+
+def options(factory, runtime: tuple[str, ...] = RUNTIME) -> dict:
     """The options of a job: not what the program gives to a factory."""
-    runtime = ("sample_shape", "classes", "card", "workers", "parts", "observer", "device", "outlook", "round_deadline")
-    runtime += ("clients", "participants", "rounds", "sampled", "model", "selected", "most_weight", "sends", "private")
-    runtime += ("width_share",)
     parameters = inspect.signature(factory).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items() if name not in runtime}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
@@ -234,6 +237,16 @@ def test_the_table_of_codecs_is_that_of_the_code():
         assert float(share) == round(codec.size(1_000_000) / 1_000_000, 3), name
         assert unbiased == ("yes" if getattr(codec, "unbiased", False) else "no")
         assert feedback == ("on" if codec.error_feedback else "off" if "error_feedback" in expected else "no")
+
+
+def test_the_table_of_partitions_is_that_of_the_code():
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (part,) = [part for part in text.split("\n## ") if part.startswith("Other distributions\n")]
+    documented = {
+        name: yaml.safe_load("{" + defaults.replace("`", "") + "}")
+        for name, defaults in re.findall(r"^\| `(\w+)` \| (.*?) ?\| ", part, re.MULTILINE)
+    }
+    assert documented == {name: options(PARTITIONS.get(name), ()) for name in PARTITIONS.names()}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from fedscale import simulate
 from fedscale.core.staleness import STALENESS
 from fedscale.data.catalogue import DATASETS
+from fedscale.data.partitions import PARTITIONS
 from fedscale.job import Job
 from fedscale.learn.adapters import ADAPTERS
 from fedscale.learn.algorithms import ALGORITHMS
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 JOBS = sorted((ROOT / "examples" / "jobs").glob("*.yaml"))
 
 PARTS = {
+    "data.partition": PARTITIONS,
     "adapters": ADAPTERS,
     "algorithm": ALGORITHMS,
     "aggregation": RULES,

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fedscale import limits
 from fedscale.attack import AttackConf
+from fedscale.dataset import DataConf
 from fedscale.errors import JobError
 from fedscale.evaluation import TestingConf
 from fedscale.jobfile import apply_setting, explain, read_yaml, resolve_paths
@@ -24,39 +25,6 @@ from fedscale.pacing import PacingConf
 from fedscale.private import PrivateConf
 from fedscale.section import Component, File, NonNegative, Positive, PositiveFloat, Section, Share
 from fedscale.stale import StaleConf
-
-
-class SplitConf(Section):
-    """How clients are divided (§3.1): shares of *clients*, and optionally a part held out within each client."""
-
-    train: Share = 0.8
-    validation: Share = 0.1
-    test: Share = 0.1
-    within_client: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of every training client's samples that is held out of training, for per-client accuracy."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> SplitConf:
-        total = self.train + self.validation + self.test
-        if not 0.999 <= total <= 1.001:
-            raise ValueError(f"the shares train + validation + test add up to {total:g}; they must add up to 1")
-        return self
-
-
-class DataConf(Component):
-    """A dataset of the catalogue by name (its options beside it), and how its clients are split."""
-
-    split: SplitConf = SplitConf()
-    min_samples: Annotated[int, Field(ge=1)] = 1
-    """Clients with fewer samples take no part."""
-    max_clients: Positive | None = None
-    """Keep only so many clients, drawn by the job's seed."""
-
-    @field_validator("name")
-    @classmethod
-    def _absolute_store(cls, name: str) -> str:
-        """A name with a slash in it is the path of a store."""
-        return str(Path(name).expanduser().absolute()) if "/" in name else name
 
 
 class DevicesConf(Section):
@@ -362,11 +330,13 @@ class Job(Section):
             (values, "testing"),
             (values["evaluate"], "deviation"),
             (values["evaluate"], "confidence"),
+            (values["data"], "max_samples"),
         ):
             if part[key] is None:  # so that a job without it has the digest that it always had
                 del part[key]
-        if values["secure_aggregation"] == {"name": "none"}:  # the same
-            del values["secure_aggregation"]
+        for part, key, usual in ((values, "secure_aggregation", "none"), (values["data"], "partition", "natural")):
+            if part[key] == {"name": usual}:  # the same
+                del part[key]
         for section in ("devices", "availability"):
             if values[section]["file"] is not None:
                 values[section]["file"] = Path(values[section]["file"]).name

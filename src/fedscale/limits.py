@@ -100,6 +100,9 @@ CHECK_FINDINGS: Final = 1_000
 RECORD_BATCH_BYTES: Final = 16 << 20
 """Samples that are gathered into one record batch of a store; it bounds the memory of writing one."""
 
+PARTITION_CELLS: Final = 1 << 25
+"""Most clients × labels of a partition by Dirichlet distributions (8 bytes each, in a few tables)."""
+
 SYNTHETIC_CLIENTS: Final = 50_000_000
 """Most clients that a synthetic dataset may have."""
 

@@ -14,8 +14,8 @@ import pytest
 from fedscale.data.catalogue import DATASETS, load_dataset, store_path
 from fedscale.data.split import split_clients
 from fedscale.data.store import open_store
+from fedscale.dataset import DataConf
 from fedscale.errors import DataError, JobError, MissingExtraError
-from fedscale.job import DataConf
 
 
 def test_every_entry_has_a_complete_card() -> None:

@@ -14,8 +14,8 @@ from fedscale.data.importers.shakespeare import CARD, SYMBOLS, encode, speeches,
 from fedscale.data.ragged import Ragged
 from fedscale.data.split import split_clients
 from fedscale.data.store import client_names
+from fedscale.dataset import DataConf
 from fedscale.errors import DataError, FetchError
-from fedscale.job import DataConf
 
 PLAY = r"""# The Play
 

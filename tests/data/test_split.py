@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedscale.data.split import held_out_counts, held_out_rows, split_clients, split_sizes, training_rows
+from fedscale.dataset import DataConf, SplitConf
 from fedscale.errors import JobError
-from fedscale.job import DataConf, SplitConf
 
 
 def conf(train: float = 0.8, validation: float = 0.1, test: float = 0.1, **rest: object) -> DataConf:

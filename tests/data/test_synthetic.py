@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedscale.data.catalogue import load_dataset
+from fedscale.data.draws import dirichlet
 from fedscale.data.importers import synthetic
-from fedscale.data.importers.synthetic import Synthetic, dirichlet
+from fedscale.data.importers.synthetic import Synthetic
 from fedscale.errors import JobError
 
 

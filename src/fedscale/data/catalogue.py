@@ -9,8 +9,10 @@ from typing import Any, Final
 from fedscale import files
 from fedscale.data.entry import Entry
 from fedscale.data.federated import FederatedDataset
+from fedscale.data.partitions import partitioned
 from fedscale.data.store import is_store, open_store
 from fedscale.data.writer import FORMAT
+from fedscale.dataset import DataConf
 from fedscale.errors import DataError
 from fedscale.tables import Table
 
@@ -51,6 +53,18 @@ def load_dataset(name: str, cache: Path | None = None, seed: int = 1, **options:
     if not is_store(path):
         entry.write(path)
     return open_store(path)
+
+
+def open_data(conf: DataConf, seed: int = 1, cache: Path | None = None) -> FederatedDataset:
+    """Open what a job's ``data`` section says: a dataset, its samples given to clients as ``partition`` says.
+
+    Which of the clients take part is another matter: `fedscale.data.split`.
+
+    Raises:
+        JobError: an unknown name or option, or a partition that the dataset is not made for.
+        DataError, FetchError: as `load_dataset` does.
+    """
+    return partitioned(load_dataset(conf.name, cache, seed, **conf.options), conf.partition, seed)
 
 
 def _open_directory(path: Path, options: dict[str, Any]) -> FederatedDataset:

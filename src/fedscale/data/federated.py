@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from fedscale.data.card import Card
-from fedscale.data.ragged import Column, IntArray, Rows, take
+from fedscale.data.ragged import Column, IntArray, Ragged, Rows, take
 from fedscale.errors import DataError
 
 
@@ -41,6 +43,10 @@ class Rowstore(Protocol):
 
     def client(self, index: int) -> Mapping[str, Column]:
         """Return views of one client's columns."""
+        ...
+
+    def take(self, rows: IntArray) -> Mapping[str, Column]:
+        """Return copies of chosen rows in the order given; rows are numbered from 0 through all clients."""
         ...
 
     def prefetch(self, clients: Sequence[int]) -> None:
@@ -78,6 +84,15 @@ class FederatedDataset:
         if not 0 <= index < len(self):
             raise DataError(f"{self.path}: no client {index}: the dataset has clients 0 to {len(self) - 1}")
         return ClientData(int(index), self.rows.client(int(index)))
+
+    def __getitem__(self, index: int) -> dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]:
+        """Return one client's columns as NumPy arrays; where rows vary in length, a list of one array per row."""
+        columns = self.client(index).columns
+        return {name: column.rows() if isinstance(column, Ragged) else column for name, column in columns.items()}
+
+    def __iter__(self) -> Iterator[dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]]:
+        """Yield what each client has, as ``dataset[client]`` does."""
+        return (self[index] for index in range(len(self)))
 
     def prefetch(self, clients: Sequence[int]) -> None:
         """Begin to read from disk what these clients have, while others are worked on."""

@@ -46,6 +46,10 @@ class Ragged:
         """Return row ``i``, a view."""
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
+    def rows(self) -> list[npt.NDArray[Any]]:
+        """Return all rows, views."""
+        return [self.row(i) for i in range(len(self))]
+
     def take(self, rows: Rows) -> Ragged:
         """Return some rows: a view for a slice with step 1, else a copy."""
         if isinstance(rows, slice):

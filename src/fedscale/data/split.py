@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedscale import seeds
+from fedscale.data.federated import FederatedDataset
 from fedscale.data.ragged import IntArray, Rows
+from fedscale.data.rearranged import of_clients
+from fedscale.dataset import DataConf, SplitConf
 from fedscale.errors import JobError
-from fedscale.job import DataConf, SplitConf
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,44 @@ class Split:
 
 
 def split_clients(counts: IntArray, conf: DataConf, seed: int) -> Split:
-    """Divide the clients that have enough samples at random into train, validation and test clients.
+    """Divide the clients that take part at random into train, validation and test clients.
 
     Sizes are rounded by largest remainder. Every part with a share above 0 gets at least one client as far as there
     are enough of them: training first, then test, then validation.
 
     Raises:
-        JobError: no client has ``conf.min_samples`` samples.
+        JobError: no client has as many samples as ``conf`` asks for.
     """
-    clients = np.flatnonzero(counts >= conf.min_samples)
-    if len(clients) == 0:
-        raise JobError(f"data.min_samples = {conf.min_samples}: the largest client has {counts.max(initial=0)} samples")
-    order = seeds.rng(seed, "data", "split").permutation(clients)[: conf.max_clients]
+    order = eligible(counts, conf, seed)
     train, test, _ = split_sizes(len(order), conf.split)
     parts = np.split(order, [train, train + test])
     return Split(np.sort(parts[0]), np.sort(parts[2]), np.sort(parts[1]), conf.split.within_client)
+
+
+def eligible(counts: IntArray, conf: DataConf, seed: int) -> IntArray:
+    """Return the clients that take part, in random order: ``max_clients`` of those with as many samples as asked for.
+
+    Raises:
+        JobError: there are none.
+    """
+    most = conf.max_samples or int(counts.max(initial=0))
+    clients = np.flatnonzero((counts >= conf.min_samples) & (counts <= most))
+    if len(clients) == 0 and conf.max_samples is None:
+        raise JobError(f"data.min_samples = {conf.min_samples}: the largest client has {counts.max(initial=0)} samples")
+    if len(clients) == 0:
+        asked = f"data.min_samples = {conf.min_samples}, data.max_samples = {conf.max_samples}"
+        raise JobError(f"{asked}: no client has so many; they have {counts.min()} to {counts.max()}")
+    return seeds.rng(seed, "data", "split").permutation(clients)[: conf.max_clients]
+
+
+def taking_part(dataset: FederatedDataset, conf: DataConf, seed: int = 1) -> FederatedDataset:
+    """Return a dataset of the clients that take part in a job: numbered anew, in the order that they had.
+
+    Raises:
+        JobError: there are none.
+    """
+    clients = np.sort(eligible(dataset.counts, conf, seed))
+    return dataset if len(clients) == len(dataset) else of_clients(dataset, clients)
 
 
 def split_sizes(clients: int, conf: SplitConf) -> tuple[int, int, int]:

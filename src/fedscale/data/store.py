@@ -8,6 +8,7 @@ samples, the record ``batch`` they lie in and their ``offset`` in it) and, as me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.mapped import Mapped
-from fedscale.data.ragged import Column, IntArray, Ragged, take
+from fedscale.data.ragged import Column, IntArray, Ragged, concatenate, take
 from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, SAMPLES, VERSION, StoreWriter
 from fedscale.errors import DataError
 
@@ -54,6 +55,26 @@ class StoredRows:
         start = int(self._offsets[index])
         rows = slice(start, start + int(self._counts[index]))
         return {name: take(column, rows) for name, column in columns.items()}
+
+    def take(self, rows: IntArray) -> dict[str, Column]:
+        """Return copies of chosen rows, in the order given."""
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        if len(rows) == 0:
+            return {name: take(column, rows) for name, column in self._batch(0).items()}
+        order = np.argsort(numbers, kind="stable")
+        touched, firsts = np.unique(numbers[order], return_index=True)
+        pieces = []
+        for number, chosen in zip(touched.tolist(), np.split(order, firsts[1:]), strict=True):
+            start = int(self._ends[number - 1]) if number else 0
+            pieces.append({name: take(column, rows[chosen] - start) for name, column in self._batch(number).items()})
+        back = np.argsort(order)
+        return {name: take(concatenate([piece[name] for piece in pieces]), back) for name in pieces[0]}
+
+    @cached_property
+    def _ends(self) -> IntArray:
+        """The row after the last one of each record batch."""
+        firsts = np.searchsorted(self._batches, np.arange(self._reader.num_record_batches))
+        return np.cumsum(np.add.reduceat(self._counts, firsts))
 
     def prefetch(self, clients: Sequence[int]) -> None:
         """Have the system read what these clients have, unless it did so before and can hold it all."""
@@ -110,8 +131,13 @@ def is_store(path: Path) -> bool:
 
 
 def client_names(dataset: FederatedDataset) -> list[str] | None:
-    """Return the clients' names, for the few datasets whose clients are public characters; else ``None``."""
+    """Return the clients' names, for the few datasets whose clients are public characters; else ``None``.
+
+    Views that give samples to other clients have no names.
+    """
     reader, _ = _open(dataset.path / CLIENTS)
+    if (reader.schema.metadata or {}).get(FINGERPRINT) != dataset.fingerprint.encode():
+        return None
     batch = reader.get_batch(0)
     return batch.column("name").to_pylist() if "name" in batch.schema.names else None
 

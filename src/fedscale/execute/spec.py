@@ -8,6 +8,7 @@ from typing import Literal
 
 from fedscale.core.client import Client
 from fedscale.core.plugins import load_plugins
+from fedscale.data.partitions import partitioned
 from fedscale.data.store import open_store
 from fedscale.execute.runner import Holdout, Runner
 from fedscale.job import InitialConf, LocalConf
@@ -24,6 +25,7 @@ class RunnerSpec(Section):
 
     Attributes:
         dataset: the store to map into memory.
+        partition: who has which of its samples.
         model: by name.
         objective: by name.
         client: the client's class as ``module:name``, looked up after the plugins are loaded.
@@ -49,6 +51,7 @@ class RunnerSpec(Section):
     """
 
     dataset: Path
+    partition: Component = Component(name="natural")
     model: Component | None
     objective: Component
     client: str
@@ -81,7 +84,7 @@ def class_reference(client: type[Client]) -> str:
 def build_runner(spec: RunnerSpec, client: type[Client] | None = None) -> Runner:
     """Build a runner in this process; ``client`` overrides the class that the spec names."""
     load_plugins(spec.plugins)
-    dataset = open_store(spec.dataset)
+    dataset = partitioned(open_store(spec.dataset), spec.partition, spec.seed)
     meter = meter_of(spec.device, spec.backend)
     initial = None if spec.initial is None else spec.initial[0]
     if spec.initial is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fedscale.job import AvailabilityConf, DataConf, EvaluateConf, Job, LocalConf, RoundsConf
+from fedscale.dataset import DataConf
+from fedscale.job import AvailabilityConf, EvaluateConf, Job, LocalConf, RoundsConf
 from fedscale.section import Component
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fedscale.job import DataConf, Job, LocalConf, RoundsConf
+from fedscale.dataset import DataConf
+from fedscale.job import Job, LocalConf, RoundsConf
 
 
 def qmnist() -> Job:

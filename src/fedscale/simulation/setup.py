@@ -15,7 +15,7 @@ from fedscale.core.client import Client
 from fedscale.core.client_manager import ClientManager
 from fedscale.core.plugins import Plugins, load_plugins
 from fedscale.core.staleness import STALENESS
-from fedscale.data.catalogue import load_dataset
+from fedscale.data.catalogue import open_data
 from fedscale.data.federated import ClientData, FederatedDataset
 from fedscale.data.split import Split, held_out_counts, split_clients
 from fedscale.errors import JobError, nearest
@@ -135,7 +135,7 @@ def prepare(job: Job, classes: Mapping[str, type[Any]]) -> Parts:
         buffer(job.asynchronous, 0)
     _check_single(job, plugins.aggregator)
     selector(job, NoOutlook(0))
-    dataset = load_dataset(job.data.name, seed=job.seed, **job.data.options)
+    dataset = open_data(job.data, job.seed)
     split = split_clients(dataset.counts, job.data, job.seed)
     held_out = held_out_counts(dataset.counts, split.within_client)
     model, sample = learner(job, dataset.card), dataset.client(int(split.train[0]))
@@ -348,6 +348,7 @@ def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
     """Return what those must know who train and test the job's clients."""
     return RunnerSpec(
         dataset=parts.dataset.path,
+        partition=job.data.partition,
         model=job.model,
         objective=job.local.objective,
         client=class_reference(parts.plugins.client),

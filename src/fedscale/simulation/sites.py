@@ -7,6 +7,7 @@ from typing import Annotated, Final, Protocol
 
 from pydantic import Field
 
+from fedscale.data.store import open_store
 from fedscale.errors import JobError, RunError
 from fedscale.execute.base import Executor
 from fedscale.execute.cluster import RayCluster
@@ -98,7 +99,7 @@ class Ray:
         """Build the executor, which hires the workers."""
         memories = None if states is None else Memories(states, spec)
         length = self._parts.length
-        greeting = hello(spec, self._parts.dataset.fingerprint, length)
+        greeting = hello(spec, open_store(spec.dataset).fingerprint, length)
         return Distributed(
             self._cluster,
             greeting,

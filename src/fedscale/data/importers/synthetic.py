@@ -22,6 +22,7 @@ from pydantic import Field
 
 from fedscale import limits, seeds
 from fedscale.data.card import Card
+from fedscale.data.draws import dirichlet
 from fedscale.data.ragged import IntArray
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import bad_option
@@ -138,14 +139,3 @@ class Synthetic:
         x *= np.float32(self.noise)
         x += means[labels]
         return x
-
-
-def dirichlet(rng: np.random.Generator, alpha: float, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Draw rows of a symmetric Dirichlet distribution, also for an ``alpha`` so small that gamma variates underflow.
-
-    Uses Gamma(α) = Gamma(α + 1) × U^(1/α) in logarithms.
-    """
-    logs = np.log(rng.gamma(alpha + 1, size=shape)) + np.log1p(-rng.random(shape)) / alpha
-    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    shares: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return shares
