@@ -103,6 +103,21 @@ RECORD_BATCH_BYTES: Final = 16 << 20
 PARTITION_CELLS: Final = 1 << 25
 """Most clients × labels of a partition by Dirichlet distributions (8 bytes each, in a few tables)."""
 
+GATHER_BYTES: Final = 256 << 20
+"""Rows of raw files that are kept in memory while they are gathered by client, before they go to temporary files."""
+
+GROUP_BYTES: Final = 16 << 20
+"""Raw rows of neighbouring clients that are turned into columns together."""
+
+DECODED_BYTES: Final = 256 << 20
+"""Largest dataset, decoded, whose images or recordings a process keeps decoded."""
+
+IMAGE_PIXELS: Final = 100_000_000
+"""Most pixels of an image that is decoded."""
+
+RAW_LINE_BYTES: Final = 64 << 20
+"""Longest line of a raw text file that is read."""
+
 SYNTHETIC_CLIENTS: Final = 50_000_000
 """Most clients that a synthetic dataset may have."""
 

@@ -6,6 +6,7 @@ imported when first used, so that heavy libraries are paid for only by those who
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import sys
@@ -109,7 +110,10 @@ def _source(factory: Callable[..., object]) -> str:
 
 
 def _hints(factory: Callable[..., object]) -> dict[str, Any]:
-    return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+    # a data class may have inherited fields, whose types are to be understood in their own module
+    if inspect.isclass(factory) and not dataclasses.is_dataclass(factory):
+        factory = factory.__init__
+    return get_type_hints(factory, include_extras=True)
 
 
 def _check(value: object, hint: Any, owner: str, option: str) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fedscale.cli.data import app
+from fedscale.data.catalogue import DATASETS
 from fedscale.errors import DataError, JobError
 
 
@@ -29,7 +30,7 @@ def test_list_says_what_is_in_the_cache() -> None:
     run("get", "digits")
     shown = run("list").stdout
     rows = {line.split()[0]: line for line in shown.splitlines() if " yes " in line or " no " in line}
-    assert sorted(rows) == ["digits", "qmnist", "shakespeare", "synthetic"]
+    assert sorted(rows) == DATASETS.names()
     assert " yes " in rows["digits"]
     assert " no " in rows["qmnist"]
     assert "next_token" in rows["shakespeare"]
@@ -71,7 +72,7 @@ def test_import_of_raw_files(tmp_path: Path) -> None:
     assert "qmnist: 2 clients, 4 samples" in run("import", "qmnist", "--from", str(raw)).stdout
     error = run("import", "qmnist", "--from", str(raw)).exception
     assert isinstance(error, DataError)
-    assert "is in the cache already: remove " in str(error)
+    assert "qmnist is there already: remove it to import it anew" in str(error)
 
 
 def test_help_has_examples() -> None:

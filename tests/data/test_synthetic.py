@@ -15,6 +15,7 @@ from fedscale.data.catalogue import load_dataset
 from fedscale.data.draws import dirichlet
 from fedscale.data.importers import synthetic
 from fedscale.data.importers.synthetic import Synthetic
+from fedscale.data.notes import Notes
 from fedscale.errors import JobError
 
 
@@ -94,7 +95,7 @@ def test_data_are_generated_in_blocks_of_whole_clients(tmp_path: Path, monkeypat
     entry = Synthetic(sizes=(9, 3, 25, 1, 1, 1), shape=(4,), classes=2)
     blocks = list(entry._blocks(entry.counts()))
     assert blocks == [(0, 2), (2, 3), (3, 6)]  # clients begin at rows 0, 9, 12, 37, 38, 39
-    entry.write(tmp_path / "s")
+    entry.write(tmp_path / "s", Notes())
 
 
 @pytest.mark.parametrize(

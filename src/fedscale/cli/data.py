@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
-    from fedscale.data.card import Card
+    from fedscale.data.card import Card, RawFile
+    from fedscale.data.entry import Entry
     from fedscale.data.federated import FederatedDataset
 
 app = typer.Typer(no_args_is_help=True, help="See, get and import federated datasets.")
 
 Name = Annotated[str, typer.Argument(help="A dataset of the catalogue, or the directory of a store.")]
-Importable = Annotated[
-    str, typer.Argument(help="A dataset of the catalogue that is made from files: qmnist, shakespeare.")
-]
+Importable = Annotated[str, typer.Argument(help="A dataset of the catalogue that is made from files.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset.")]
 Seed = Annotated[int, typer.Option(help="Seed of a generated dataset.")]
 Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as their owner distributes them.")]
+Clients = Annotated[int | None, typer.Option(help="Keep only so many clients, always the same ones.")]
+Limit = Annotated[int | None, typer.Option(help="Stop after so many usable rows.")]
+To = Annotated[Path | None, typer.Option(help="Write the store here, not into the cache.")]
 
 
 @app.command("list", epilog="Example: fedscale data list")
@@ -64,27 +66,57 @@ def get(name: Name, settings: Settings = None, seed: Seed = 1) -> None:
     _get(name, seed, _options(settings))
 
 
-@app.command("import", epilog="Example: fedscale data import qmnist --from ~/Downloads/qmnist")
-def import_files(name: Importable, raw: Raw) -> None:
+@app.command(
+    "import",
+    epilog="Examples: fedscale data import qmnist --from ~/Downloads/qmnist · "
+    "fedscale data import taxi --from ~/Downloads/taxi --clients 100",
+)
+def import_files(
+    name: Importable,
+    raw: Raw,
+    clients: Clients = None,
+    limit: Limit = None,
+    to: To = None,
+    settings: Settings = None,
+) -> None:
     """Import a dataset from files that you fetched yourself."""
     from fedscale.data.catalogue import DATASETS, store_path
     from fedscale.data.store import is_store
     from fedscale.errors import DataError
 
-    path = store_path(DATASETS.build(name, {"raw": raw}))
+    given = {"clients": clients, "limit": limit}
+    options = _options(settings) | {key: value for key, value in given.items() if value is not None}
+    path = to or store_path(DATASETS.build(name, options))
     if is_store(path):
-        raise DataError(f"{name} is in the cache already: remove {path} to import it anew")
-    _get(name, 1, {"raw": raw})
+        raise DataError(f"{path}: {name} is there already: remove it to import it anew")
+    _write(name, DATASETS.build(name, options | {"raw": raw}), path)
+    typer.echo(f"use it in a job as  data: {_in_job(name, options) if to is None else path.absolute()}")
 
 
 def _get(name: str, seed: int, options: dict[str, Any]) -> None:
-    from rich.console import Console
+    from fedscale.data.catalogue import DATASETS, store_path
 
-    from fedscale.data.catalogue import load_dataset
+    entry = DATASETS.build(name, options, seed=seed)
+    _write(name, entry, store_path(entry))
 
-    with Console(stderr=True).status(f"getting {name} ..."):
-        dataset = load_dataset(name, seed=seed, **options)
+
+def _write(name: str, entry: Entry, path: Path) -> None:
+    """Make a store, if there is none yet, and say what is in it and what was left out."""
+    from fedscale.cli.importing import progress, summary
+    from fedscale.data.catalogue import obtain
+    from fedscale.data.notes import Notes
+
+    with progress(name) as told:
+        notes = Notes(told)
+        dataset = obtain(entry, path, notes)
+    for line in summary(notes):
+        typer.echo(line, err=True)
     typer.echo(f"{name}: {len(dataset):,} clients, {int(dataset.counts.sum()):,} samples in {dataset.path}")
+
+
+def _in_job(name: str, options: dict[str, Any]) -> str:
+    beside = "".join(f", {key}: {value}" for key, value in options.items())
+    return f"{{name: {name}{beside}}}" if beside else name
 
 
 def _options(settings: list[str] | None) -> dict[str, Any]:
@@ -105,18 +137,43 @@ def _options(settings: list[str] | None) -> dict[str, Any]:
 
 
 def _card_rows(card: Card) -> dict[str, str]:
-    return {
+    classes = f", {card.classes:,} classes" if card.classes else ""
+    paper = f"{card.paper.clients:,} clients, {card.paper.samples:,} samples" if card.paper else ""
+    rows = {
         "name": card.name,
         "title": card.title,
         "description": card.description,
-        "task": f"{card.task}, {card.classes} classes, measured by {card.metric}",
+        "task": f"{card.task}{classes}, measured by {card.metric}",
         "default model": card.model.name,
         "a client is": card.client_is,
+        "a sample": card.sample,
+        "preprocessing": card.preprocessing,
+        "split": card.split_rule,
+        "in the paper": paper,
         "licence": card.licence,
+        "terms": card.terms or "",
         "source": card.source,
+        "raw files": "\n".join(map(_file_row, card.files)),
+        "raw layout": card.layout,
         "cite": card.citation,
-        "verified": card.verified,
+        "verified": f"{_VERIFIED[card.verification]}: {card.verified}",
     }
+    return {key: value for key, value in rows.items() if value}
+
+
+def _file_row(file: RawFile) -> str:
+    from fedscale.units import human_bytes
+
+    digests = [f"{kind} {value}" for kind, value in (("sha256", file.sha256), ("md5", file.md5)) if value]
+    size = [] if file.bytes is None else [human_bytes(file.bytes)]
+    return ", ".join([file.name, *size, *digests, *([file.url] if file.url else [])])
+
+
+_VERIFIED: Final = {
+    "real": "against real raw files",
+    "hand-made": "against hand-made files in the documented layout",
+    "none": "not at all",
+}
 
 
 def _figure_rows(dataset: FederatedDataset) -> dict[str, str]:

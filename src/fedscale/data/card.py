@@ -125,7 +125,7 @@ class Card(Record):
     paper: Figures | None = None
     citation: str
     verification: Literal["real", "hand-made", "none"] = "none"
-    """Against what the importer was checked: real raw files, files made by hand in the documented layout, or nothing."""
+    """Against what the importer was checked: real raw files, hand-made ones in the documented layout, or nothing."""
     verified: str
     """What was checked, and how."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fedscale import files
 from fedscale.data.entry import Entry
 from fedscale.data.federated import FederatedDataset
+from fedscale.data.notes import Notes
 from fedscale.data.partitions import partitioned
 from fedscale.data.store import is_store, open_store
 from fedscale.data.writer import FORMAT
@@ -23,6 +24,7 @@ DATASETS: Final[Table[Entry]] = Table(
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
         "shakespeare": "fedscale.data.importers.shakespeare:Shakespeare",
         "synthetic": "fedscale.data.importers.synthetic:Synthetic",
+        "taxi": "fedscale.data.importers.taxi:Taxi",
     },
 )
 
@@ -49,9 +51,13 @@ def load_dataset(name: str, cache: Path | None = None, seed: int = 1, **options:
     if name not in DATASETS.names() and (os.sep in name or Path(name).is_dir()):
         return _open_directory(Path(name), options)
     entry = DATASETS.build(name, options, seed=seed)
-    path = store_path(entry, cache)
+    return obtain(entry, store_path(entry, cache), Notes())
+
+
+def obtain(entry: Entry, path: Path, notes: Notes) -> FederatedDataset:
+    """Open the store of ``entry`` at ``path``, and write it first if it is not there."""
     if not is_store(path):
-        entry.write(path)
+        entry.write(path, notes)
     return open_store(path)
 
 

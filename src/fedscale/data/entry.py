@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedscale.data.card import Card
+from fedscale.data.notes import Notes
 
 
 class Entry(Protocol):
@@ -25,8 +26,8 @@ class Entry(Protocol):
         """Return the name of the store in the cache; it differs whenever the content does."""
         ...
 
-    def write(self, path: Path) -> None:
-        """Get the data and write them as a store at ``path``.
+    def write(self, path: Path, notes: Notes) -> None:
+        """Get the data and write them as a store at ``path``; say to ``notes`` how it goes.
 
         Raises:
             DataError: raw files are absent or wrong.

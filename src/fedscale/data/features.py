@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedscale.data.card import Card
-from fedscale.data.ragged import Column, Ragged
+from fedscale.data.encoded import Samples, stored
+from fedscale.data.ragged import Ragged
 
 
 def feature_column(card: Card) -> str | None:
@@ -17,8 +18,9 @@ def feature_column(card: Card) -> str | None:
     return None if first in (card.label_column, "labels", "boxes") else first
 
 
-def feature_of(column: Column) -> npt.NDArray[np.float64]:
+def feature_of(samples: Samples) -> npt.NDArray[np.float64]:
     """Return the mean of each row's numbers as they are stored; where rows vary in length, their lengths."""
+    column = stored(samples)
     if isinstance(column, Ragged):
         return column.lengths.astype(np.float64)
     means: npt.NDArray[Any] = column.reshape(len(column), -1).mean(axis=1, dtype=np.float64)

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from fedscale.data.card import Card
-from fedscale.data.ragged import Column, IntArray, Ragged, Rows, take
+from fedscale.data.encoded import Samples, take_samples
+from fedscale.data.ragged import IntArray, Ragged, Rows
 from fedscale.errors import DataError
 
 
@@ -19,14 +20,14 @@ class ClientData:
     """The samples of one client; its columns are views into the dataset's."""
 
     client: int
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Samples]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def take(self, rows: Rows) -> ClientData:
         """Return some of the samples; a slice stays a view, an array of row numbers makes a copy."""
-        return ClientData(self.client, {name: take(column, rows) for name, column in self.columns.items()})
+        return ClientData(self.client, {name: take_samples(column, rows) for name, column in self.columns.items()})
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,17 @@ class Block:
 
     first: int
     counts: IntArray
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Samples]
 
 
 class Rowstore(Protocol):
     """Where a dataset's samples lie."""
 
-    def client(self, index: int) -> Mapping[str, Column]:
+    def client(self, index: int) -> Mapping[str, Samples]:
         """Return views of one client's columns."""
         ...
 
-    def take(self, rows: IntArray) -> Mapping[str, Column]:
+    def take(self, rows: IntArray) -> Mapping[str, Samples]:
         """Return copies of chosen rows in the order given; rows are numbered from 0 through all clients."""
         ...
 
@@ -88,7 +89,7 @@ class FederatedDataset:
     def __getitem__(self, index: int) -> dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]:
         """Return one client's columns as NumPy arrays; where rows vary in length, a list of one array per row."""
         columns = self.client(index).columns
-        return {name: column.rows() if isinstance(column, Ragged) else column for name, column in columns.items()}
+        return {name: column.rows() if isinstance(column, Ragged) else column[:] for name, column in columns.items()}
 
     def __iter__(self) -> Iterator[dict[str, npt.NDArray[Any] | list[npt.NDArray[Any]]]]:
         """Yield what each client has, as ``dataset[client]`` does."""

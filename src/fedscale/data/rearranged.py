@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from fedscale import limits
 from fedscale.data.columns import parts
+from fedscale.data.encoded import Samples, stored
 from fedscale.data.federated import Block, FederatedDataset, Rowstore
-from fedscale.data.ragged import Column, IntArray
+from fedscale.data.ragged import IntArray
 
 
 def rearranged(dataset: FederatedDataset, counts: IntArray, rows: npt.NDArray[np.integer[Any]]) -> FederatedDataset:
@@ -59,12 +60,12 @@ class _Rearranged:
         self._rows = rows
         self._ends = np.cumsum(counts)
 
-    def client(self, index: int) -> Mapping[str, Column]:
+    def client(self, index: int) -> Mapping[str, Samples]:
         """Return copies of one client's columns."""
         end = int(self._ends[index])
         return self._base.take(self._rows[end - int(self._counts[index]) : end])
 
-    def take(self, rows: npt.NDArray[Any]) -> Mapping[str, Column]:
+    def take(self, rows: npt.NDArray[Any]) -> Mapping[str, Samples]:
         """Return copies of chosen rows."""
         return self._base.take(self._rows[rows])
 
@@ -86,5 +87,5 @@ class _Rearranged:
     def _block_rows(self) -> int:
         """How many rows are about as large as a record batch, judged by a hundred of them."""
         some = self._base.take(self._rows[:: max(1, len(self._rows) // 100)][:100])
-        size = sum(part.nbytes for column in some.values() for part in parts(column))
+        size = sum(part.nbytes for column in some.values() for part in parts(stored(column)))
         return max(1, 100 * limits.RECORD_BATCH_BYTES // max(1, size))

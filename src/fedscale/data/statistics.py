@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from fedscale.data.encoded import Encoded, Samples
 from fedscale.data.federated import FederatedDataset
-from fedscale.data.ragged import Column, IntArray, Ragged
+from fedscale.data.ragged import IntArray, Ragged
 
 QUANTILES: Final = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 
@@ -23,7 +24,9 @@ def first_sample(dataset: FederatedDataset) -> dict[str, str]:
     return {name: _describe(dataset, column) for name, column in dataset.client(0).take(slice(0, 1)).columns.items()}
 
 
-def _describe(dataset: FederatedDataset, column: Column) -> str:
+def _describe(dataset: FederatedDataset, column: Samples) -> str:
+    if isinstance(column, Encoded):
+        column = column[slice(None)]
     if isinstance(column, Ragged):
         row, vocabulary = column.row(0), dataset.card.vocabulary
         text = repr("".join(vocabulary[token] for token in row)) if vocabulary else str(row.tolist()[:20])

@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
+from fedscale import limits
 from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
+from fedscale.data.encoded import Samples, wrapper
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.mapped import Mapped
 from fedscale.data.ragged import Column, IntArray, Ragged, concatenate, take
@@ -48,16 +50,39 @@ class StoredRows:
             found = sorted(self._reader.schema.names)
             raise DataError(f"{path}: columns {found}, but the card's task reads {sorted(card.columns)}: {_REMEDY}")
         self._columns: dict[int, dict[str, Column]] = {}
+        self._encoded = wrapper(card)
+        decoded = int(self._counts.sum()) * int(np.prod(card.sample_shape or ()))
+        self._keeps = self._encoded is not None and decoded <= limits.DECODED_BYTES
+        self._decoded: dict[int, npt.NDArray[Any]] = {}
 
-    def client(self, index: int) -> dict[str, Column]:
-        """Return views of one client's columns."""
+    def client(self, index: int) -> dict[str, Samples]:
+        """Return views of one client's columns; images and recordings of a small set are decoded, once."""
+        columns = self._wrapped(self._stored(index), f"{self._path}, client {index}")
+        if self._keeps:
+            if index not in self._decoded:
+                self._decoded[index] = columns["x"][:]  # type: ignore[index]
+            columns["x"] = self._decoded[index]
+        return columns
+
+    def _wrapped(self, columns: Mapping[str, Column], where: str) -> dict[str, Samples]:
+        """Return columns with ``x`` as what it is decoded to, if it is encoded."""
+        if self._encoded is None:
+            return dict(columns)
+        stored = columns["x"]
+        assert isinstance(stored, Ragged)
+        return {**columns, "x": self._encoded(stored, where)}
+
+    def _stored(self, index: int) -> dict[str, Column]:
         columns = self._batch(int(self._batches[index]))
         start = int(self._offsets[index])
         rows = slice(start, start + int(self._counts[index]))
         return {name: take(column, rows) for name, column in columns.items()}
 
-    def take(self, rows: IntArray) -> dict[str, Column]:
+    def take(self, rows: IntArray) -> dict[str, Samples]:
         """Return copies of chosen rows, in the order given."""
+        return self._wrapped(self._taken(rows), str(self._path))
+
+    def _taken(self, rows: IntArray) -> dict[str, Column]:
         numbers = np.searchsorted(self._ends, rows, side="right")
         if len(rows) == 0:
             return {name: take(column, rows) for name, column in self._batch(0).items()}
@@ -82,14 +107,15 @@ class StoredRows:
             if self._read[client] and not self._file.is_large:
                 continue
             self._read[client] = True
-            for column in self.client(client).values():
+            for column in self._stored(client).values():
                 self._file.will_need(column.values if isinstance(column, Ragged) else column)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all samples, one record batch at a time."""
         for number in range(self._reader.num_record_batches):
             first, last = self._clients_of(number)
-            yield Block(first, self._counts[first:last], self._batch(number))
+            columns = self._wrapped(self._batch(number), f"{self._path}, record batch {number}")
+            yield Block(first, self._counts[first:last], columns)
 
     def _batch(self, number: int) -> dict[str, Column]:
         if number not in self._columns:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow as pa
 from fedscale import files, limits
 from fedscale.data.card import Card
 from fedscale.data.columns import arrow_type, parts, to_arrow
+from fedscale.data.notes import Notes
 from fedscale.data.ragged import Column, IntArray, concatenate
 from fedscale.data.values import check_values
 from fedscale.errors import DataError
@@ -30,6 +31,7 @@ CLIENTS: Final = "clients.arrow"
 VERSION: Final = b"fedscale.format"
 CARD: Final = b"fedscale.card"
 FINGERPRINT: Final = b"fedscale.fingerprint"
+NOTES: Final = b"fedscale.notes"
 
 
 class StoreWriter:
@@ -43,13 +45,15 @@ class StoreWriter:
 
     Blocks are gathered into record batches of about ``limits.RECORD_BATCH_BYTES``. Everything goes to a temporary
     directory, which is renamed to ``path`` at the end of the ``with``; after an error nothing remains. Two processes
-    may write the same store at the same time: the second finds the first one's and leaves it.
+    may write the same store at the same time: the second finds the first one's and leaves it. The store keeps what
+    ``notes`` say of the raw files.
     """
 
-    def __init__(self, path: Path, card: Card) -> None:
+    def __init__(self, path: Path, card: Card, notes: Notes | None = None) -> None:
         self._path = path
         self._card = card
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+        self._notes = notes or Notes()
+        self._temporary = files.temporary(path, "part")
         self._pending: list[tuple[IntArray, Mapping[str, Column]]] = []
         self._pending_bytes = 0
         self._counts: list[IntArray] = []
@@ -143,6 +147,7 @@ class StoreWriter:
             VERSION: str(FORMAT).encode(),
             CARD: self._card.model_dump_json().encode(),
             FINGERPRINT: fingerprint.encode(),
+            NOTES: json.dumps(self._notes.record()).encode(),
         }
         batch = pa.record_batch(arrays).replace_schema_metadata(metadata)
         with pa.ipc.new_file(str(self._temporary / CLIENTS), batch.schema) as file:

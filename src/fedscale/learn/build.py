@@ -38,6 +38,9 @@ def build_model(
     Raises:
         JobError: something that is named is unknown or does not fit.
     """
+    if card.without:
+        lacking = ", ".join(card.without)
+        raise JobError(f"{card.name} has no column {lacking}: it was imported without media, which training needs")
     component = chosen or card.model
     added = None if adapters is None else ADAPTERS.build(adapters.name, adapters.options)
     with torch.random.fork_rng(devices=[]):

@@ -15,8 +15,8 @@ from fedscale.learn.conf import TrainConf
 from fedscale.learn.tasks import Array, Field, Task
 
 if TYPE_CHECKING:
+    from fedscale.data.encoded import Samples
     from fedscale.data.federated import ClientData
-    from fedscale.data.ragged import Column
     from fedscale.learn.stage import Visit
 
 Rows = npt.NDArray[np.int64]
@@ -120,12 +120,12 @@ def side_by_side(
         yield task.tensors(*(read(step, rows) for read in readers))
 
 
-def _read(column: Column, field: Field, rows: Rows) -> Array:
+def _read(column: Samples, field: Field, rows: Rows) -> Array:
     values = column.padded(rows, field.pad) if isinstance(column, Ragged) else column[rows]
     return values if field.dtype is None else values.astype(field.dtype, copy=False)
 
 
-def _reader(columns: Sequence[Column], field: Field, steps: Sequence[Sequence[Rows]]) -> Reader:
+def _reader(columns: Sequence[Samples], field: Field, steps: Sequence[Sequence[Rows]]) -> Reader:
     """Return what reads a column of several clients: at once if it is small, as labels are, else step by step."""
     if isinstance(columns[0], Ragged):
         return lambda step, rows: _stack_ragged(columns[: len(rows)], field, rows)
@@ -138,12 +138,13 @@ def _reader(columns: Sequence[Column], field: Field, steps: Sequence[Sequence[Ro
     return lambda step, rows: _stack(columns[: len(rows)], field, rows)
 
 
-def _stack(parts: Sequence[Column], field: Field, rows: Sequence[Rows]) -> Array:
-    first, longest = np.asarray(parts[0]), max(map(len, rows))
+def _stack(parts: Sequence[Samples], field: Field, rows: Sequence[Rows]) -> Array:
+    first, longest = parts[0], max(map(len, rows))
+    assert not isinstance(first, Ragged)
     stack = np.empty((len(parts), longest, *first.shape[1:]), field.dtype or first.dtype)
     for place, column, chosen in zip(stack, parts, rows, strict=True):
-        assert isinstance(column, np.ndarray)
-        if column.dtype == stack.dtype:
+        assert not isinstance(column, Ragged)
+        if isinstance(column, np.ndarray) and column.dtype == stack.dtype:
             column.take(chosen, 0, place[: len(chosen)], "clip")  # "raise" would go through a buffer
         else:
             place[: len(chosen)] = column[chosen]
@@ -151,7 +152,7 @@ def _stack(parts: Sequence[Column], field: Field, rows: Sequence[Rows]) -> Array
     return stack
 
 
-def _stack_ragged(parts: Sequence[Column], field: Field, rows: Sequence[Rows]) -> Array:
+def _stack_ragged(parts: Sequence[Samples], field: Field, rows: Sequence[Rows]) -> Array:
     longest = max(map(len, rows))
     padded = [_read(column, field, chosen) for column, chosen in zip(parts, rows, strict=True)]
     width = max(values.shape[1] for values in padded)

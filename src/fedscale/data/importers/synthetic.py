@@ -23,6 +23,7 @@ from pydantic import Field
 from fedscale import limits, seeds
 from fedscale.data.card import Card
 from fedscale.data.draws import dirichlet
+from fedscale.data.notes import Notes
 from fedscale.data.ragged import IntArray
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import bad_option
@@ -95,11 +96,11 @@ class Synthetic:
         text = json.dumps([VERSION, BLOCK_VALUES, options], sort_keys=True)
         return f"synthetic-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, notes: Notes) -> None:
         """Generate the store block by block."""
         counts = self.counts()
         means = seeds.rng(self.seed, "synthetic", "means").standard_normal((self.classes, *self.shape), np.float32)
-        with StoreWriter(path, self.card) as writer:
+        with StoreWriter(path, self.card, notes) as writer:
             for number, (first, last) in enumerate(self._blocks(counts)):
                 block = counts[first:last]
                 rng = seeds.rng(self.seed, "synthetic", "block", number)

@@ -1,0 +1,189 @@
+"""From raw files to a store: rows are scanned in any order, gathered by client, turned into columns, and written.
+
+An importer is a frozen dataclass on top of `Importer`: it says what the raw rows are (`Importer.scan`) and how rows of
+whole clients become columns (`Importer.load`). Everything else is here: numbers for names, bounded memory, several
+processes where decoding dominates, counts of what was left out, and a store that appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import re
+import tempfile
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fedscale import files
+from fedscale.data.card import Card
+from fedscale.data.columns import from_arrow
+from fedscale.data.gather import Gather, Group
+from fedscale.data.notes import Notes
+from fedscale.data.ragged import Column, IntArray
+from fedscale.data.writer import StoreWriter
+from fedscale.errors import DataError
+from fedscale.section import Positive
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Some raw rows: the name of each one's client (strings or bytes), and whatever `Importer.load` will need."""
+
+    clients: pa.Array
+    rows: pa.Table
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Columns of samples, one for each row; of rows that turn out to be unusable, ``kept`` is false.
+
+    ``columns`` have the kept rows only. ``skipped`` says of the others how many there are of each reason.
+    """
+
+    columns: Mapping[str, Column]
+    kept: npt.NDArray[np.bool_] | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+Load = Callable[[pa.Table], Loaded]
+
+
+@dataclass(frozen=True)
+class Importer(ABC):
+    """A dataset of the catalogue that is made from the files of its owner.
+
+    Attributes:
+        raw: directory with the files as their owner distributes them.
+        clients: keep only so many clients, always the same ones.
+        limit: stop after so many usable rows.
+        parallel: whether `load` is worth several processes (where images or sound are decoded).
+    """
+
+    raw: Path | None = None
+    clients: Positive | None = None
+    limit: Positive | None = None
+
+    parallel: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def card(self) -> Card:
+        """Return the card, as far as it can be known without the files."""
+
+    @abstractmethod
+    def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
+        """Yield the rows of the raw files, in the files' order, files by name.
+
+        Raises:
+            DataError: files are absent, or not in a layout that is known.
+        """
+
+    def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
+        """Return the final card, and how rows become columns, once all rows are gathered.
+
+        Vocabularies and the like are made here; `Gather.groups` may be gone through as often as needed.
+        """
+        return self.card, self.load
+
+    def load(self, rows: pa.Table) -> Loaded:
+        """Return the columns of rows of whole clients; it may run in another process.
+
+        By default the rows have them already, in the types of `fedscale.data.columns`.
+        """
+        columns = {name: rows.column(name).combine_chunks() for name in self.card.columns}
+        return Loaded({name: from_arrow(column) for name, column in columns.items()})
+
+    @property
+    def directory(self) -> str:
+        """Return the store's name: the dataset's, and the options that are not at their defaults."""
+        changed = [
+            f"{option.name}={getattr(self, option.name)}"
+            for option in dataclasses.fields(self)
+            if option.name != "raw" and getattr(self, option.name) != option.default
+        ]
+        return re.sub(r"[^\w.=-]+", "_", "-".join([self.card.name, *changed]))
+
+    def write(self, path: Path, notes: Notes) -> None:
+        """Import the raw files as a store at ``path``."""
+        if self.raw is None:
+            raise DataError(absent(self.card))
+        if not self.raw.is_dir():
+            raise DataError(f"{self.raw}: no such directory: `fedscale data info {self.card.name}` says what is in it")
+        files.sweep(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=files.temporary(path, "rows").name) as temporary:
+            gather = Gather(Path(temporary))
+            for scanned in _limited(self.scan(self.raw, notes), self.limit):
+                gather.add(scanned.clients, scanned.rows)
+            card, load = self.prepare(gather, notes)
+            with StoreWriter(path, card, notes) as writer:
+                for counts, columns in self._loaded(gather, load, notes):
+                    writer.append(counts, columns)
+
+    def _loaded(self, gather: Gather, load: Load, notes: Notes) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
+        clients = 0
+        groups = gather.groups(self.clients)
+        for group, loaded in _parallel(load, groups) if self.parallel else _one_by_one(load, groups):
+            for reason, rows in loaded.skipped.items():
+                notes.skip(reason, "", rows)
+            counts = group.counts
+            if loaded.kept is not None:
+                counts = np.add.reduceat(loaded.kept.astype(np.int64), np.cumsum(counts) - counts)
+                counts = counts[counts > 0]
+            clients += len(counts)
+            notes.progress("clients written", clients)
+            if len(counts):
+                yield counts, loaded.columns
+
+
+def absent(card: Card) -> str:
+    """Say that a dataset is not in the cache, and how it gets there."""
+    return (
+        f"{card.name} is not in the cache: `fedscale data get {card.name}` fetches it or says how it is had, and "
+        f"`fedscale data import {card.name} --from DIRECTORY` reads files that you have"
+    )
+
+
+def _limited(batches: Iterator[Scanned], limit: int | None) -> Iterator[Scanned]:
+    left = limit
+    for batch in batches:
+        if left is None:
+            yield batch
+            continue
+        yield Scanned(batch.clients[:left], batch.rows.slice(0, left))
+        left -= len(batch.rows)
+        if left <= 0:
+            return
+
+
+def _one_by_one(load: Load, groups: Iterator[Group]) -> Iterator[tuple[Group, Loaded]]:
+    return ((group, load(group.rows)) for group in groups)
+
+
+def _parallel(load: Load, groups: Iterator[Group]) -> Iterator[tuple[Group, Loaded]]:
+    """Load groups in as many processes as there are cores, in order, a few ahead."""
+    workers = os.cpu_count() or 1
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting: deque[tuple[Group, Future[Any]]] = deque()
+        try:
+            for group in groups:
+                waiting.append((group, pool.submit(load, group.rows)))
+                if len(waiting) > 2 * workers:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

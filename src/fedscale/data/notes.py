@@ -1,0 +1,47 @@
+"""What is noted while raw files are imported: how far it has come, what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Progress = Callable[[str, int, int | None], None]
+"""Told of a stage, how much of it is done, and of how much (``None``: nobody knows)."""
+
+
+class Notes:
+    """Counts rows that were read and left out, and keeps what users should be told.
+
+    Attributes:
+        read: rows of the raw files that were looked at.
+        skipped: how many of them were left out, by reason.
+        first: where each reason was first met.
+        told: sentences for the user, e.g. that there were no images.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self.read = 0
+        self.skipped: dict[str, int] = {}
+        self.first: dict[str, str] = {}
+        self.told: list[str] = []
+
+    def skip(self, reason: str, where: str, rows: int = 1) -> None:
+        """Note that ``rows`` were left out, the first of them at ``where`` (file and row)."""
+        if rows:
+            self.skipped[reason] = self.skipped.get(reason, 0) + rows
+            self.first.setdefault(reason, where)
+
+    def tell(self, sentence: str) -> None:
+        """Note something that the user should know."""
+        if sentence not in self.told:
+            self.told.append(sentence)
+
+    def progress(self, stage: str, done: int, total: int | None = None) -> None:
+        """Say how far a stage has come."""
+        if self._progress is not None:
+            self._progress(stage, done, total)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the store keeps of it; the same for the same files."""
+        return {"read": self.read, "skipped": dict(sorted(self.skipped.items())), "told": self.told}

@@ -1,0 +1,151 @@
+"""Reading raw CSV files as streams of typed Arrow columns, with errors that name file, row, column and value.
+
+Rows are counted from 1, without the header; a quoted value may hold line ends, so rows are not lines.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from fedscale import limits
+from fedscale.data.notes import Notes
+from fedscale.data.rawfile import opened
+from fedscale.errors import DataError, nearest
+
+Types = Mapping[str, pa.DataType]
+
+BLOCK_BYTES: Final = 8 << 20
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written.
+
+    Attributes:
+        delimiter: between values.
+        quoted: whether values may stand in double quotes; if not, quotes are characters like others.
+        header: names of the columns, for files without a header line.
+        rename: other spellings of columns in headers, e.g. ``{"new_user_class_level ": "new_user_class_level"}``.
+    """
+
+    delimiter: str = ","
+    quoted: bool = True
+    header: Sequence[str] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows of a file; ``first`` is the number of the first."""
+
+    path: Path
+    first: int
+    table: pa.Table
+
+    def where(self, index: int) -> str:
+        """Name the row with this index in ``table``."""
+        return f"{self.path} row {self.first + index}"
+
+
+def read_csv(
+    path: Path,
+    columns: Types,
+    notes: Notes,
+    dialect: Dialect | None = None,
+    optional: Collection[str] = (),
+) -> Iterator[Rows]:
+    """Yield the rows of a CSV file (which may be compressed), block by block.
+
+    Args:
+        path: of the file.
+        columns: those that are wanted, and their types.
+        notes: told how far it has come.
+        dialect: how the file is written; by default commas, quotes and a header line.
+        optional: columns in which an empty value is a missing one (null); elsewhere only strings may be empty.
+
+    Raises:
+        DataError: the file is absent, has no such column, a row with more or fewer values, or a value of another type.
+    """
+    dialect = dialect or Dialect()
+    first = 1
+    with opened(path, notes) as stream:
+        try:
+            for batch in _reader(path, stream, columns, dialect):
+                yield Rows(path, first, _typed(path, first, pa.table(batch), columns, optional))
+                first += len(batch)
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            raise DataError(f"{path}, after row {first - 1}: {_reason(error)}") from None
+        except OSError as error:
+            raise DataError(f"{path}, after row {first - 1}: cannot be read: {error}") from None
+
+
+def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dialect) -> pa.RecordBatchReader:
+    header = list(dialect.header) or _header(path, stream, dialect)
+    header = [dialect.rename.get(name, name) for name in header]
+    for name in columns:
+        if name not in header:
+            raise DataError(f"{path}: no column {name!r} in its header: {nearest(name, header)}")
+    parse = pyarrow.csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char='"' if dialect.quoted else False,
+        newlines_in_values=dialect.quoted,
+    )
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.large_string()),
+        include_columns=list(columns),
+        strings_can_be_null=False,
+    )
+    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header)
+    return pyarrow.csv.open_csv(stream, read, parse, convert)
+
+
+def _header(path: Path, stream: io.BufferedReader, dialect: Dialect) -> list[str]:
+    line = stream.readline(limits.RAW_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
+    if not line.strip():
+        raise DataError(f"{path}: no header: the file is empty")
+    text = line.rstrip("\r\n")
+    return next(csv.reader([text], delimiter=dialect.delimiter)) if dialect.quoted else text.split(dialect.delimiter)
+
+
+def _typed(path: Path, first: int, table: pa.Table, columns: Types, optional: Collection[str]) -> pa.Table:
+    arrays = {}
+    for name, kind in columns.items():
+        values = table.column(name)
+        if name in optional:
+            values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+        arrays[name] = _cast(path, first, name, values, kind)
+    return pa.table(arrays)
+
+
+def _cast(path: Path, first: int, name: str, values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if kind == values.type:
+        return values
+    try:
+        return values.cast(kind)
+    except pa.ArrowInvalid:
+        for index, value in enumerate(values.to_pylist()):
+            if not _fits(value, kind):
+                expected = "a whole number" if pa.types.is_integer(kind) else f"a value of type {kind}"
+                raise DataError(f"{path} row {first + index}, column {name!r}: {value!r} is not {expected}") from None
+        raise
+
+
+def _fits(value: str | None, kind: pa.DataType) -> bool:
+    try:
+        pa.array([value], pa.large_string()).cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("CSV parse error: ").removeprefix("In CSV column #").strip()

@@ -1,0 +1,101 @@
+"""Finding and opening raw files: compressed or not, with progress."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from fedscale.data.notes import Notes
+from fedscale.errors import DataError, MissingExtraError
+
+COMPRESSED: Final = (".gz", ".bz2", ".xz", ".lzma", ".zst")
+"""Suffixes of files that are read through a decompressor."""
+
+
+class _Counted(io.RawIOBase):
+    """A file that says how much of it was read, before it is decompressed."""
+
+    def __init__(self, file: IO[bytes], told: Callable[[int], None]) -> None:
+        self._file = file
+        self._told = told
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._file.read(len(buffer))
+        except (EOFError, lzma.LZMAError, zlib.error) as error:
+            raise OSError(f"damaged, or cut off: {error}") from None
+        buffer[: len(content)] = content
+        self._told(len(content))
+        return len(content)
+
+
+@contextmanager
+def opened(path: Path, notes: Notes) -> Iterator[io.BufferedReader]:
+    """Open a raw file for reading bytes, decompressed by what its name ends with.
+
+    Raises:
+        DataError: it is absent, or cannot be opened.
+        MissingExtraError: it needs a decompressor that is not installed.
+    """
+    try:
+        file = _open(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from None
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        notes.progress(f"bytes of {path.name}", done, None if path.suffix in COMPRESSED else size)
+
+    with file:
+        size = path.stat().st_size
+        yield io.BufferedReader(_Counted(file, told), 1 << 20)
+
+
+def _open(path: Path) -> Any:
+    match path.suffix:
+        case ".gz":
+            return gzip.open(path)
+        case ".bz2":
+            return bz2.open(path)
+        case ".xz" | ".lzma":
+            return lzma.open(path)
+        case ".zst":
+            return _zstandard(path)
+    return path.open("rb")
+
+
+def _zstandard(path: Path) -> Any:
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtraError(f"reading {path.name}", "zstandard", "compress") from None
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(path.open("rb"))
+
+
+def found(raw: Path, *patterns: str) -> list[Path]:
+    """Return the files under ``raw`` that match any of ``patterns``, compressed or not, sorted by their paths."""
+    endings = ("", *COMPRESSED)
+    return sorted(
+        {path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()}
+    )
+
+
+def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
+    """Return the error for a directory in which no layout of the dataset ``name`` was recognised."""
+    present = sorted(path.name for path in raw.iterdir())[:5]
+    there = f"; it has {', '.join(present)}" if present else "; it is empty"
+    return DataError(f"{raw}: nothing of {name} found: it should have {' or '.join(wanted)}{there}")

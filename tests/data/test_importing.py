@@ -1,0 +1,176 @@
+"""Importing raw files: numbers for names, subsets, what is left out, several processes, and nothing half-made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fedscale import files
+from fedscale.data.card import Card
+from fedscale.data.identity import client_digest
+from fedscale.data.importing import Importer, Loaded, Scanned
+from fedscale.data.notes import Notes
+from fedscale.data.store import open_store
+from fedscale.errors import DataError
+from fedscale.section import Component
+
+CARD = Card(
+    name="toy",
+    title="toy",
+    description="numbers by person",
+    task="classification",
+    model=Component(name="mlp"),
+    modality="tensor",
+    classes=100,
+    sample_shape=(1,),
+    client_is="person",
+    licence="-",
+    source="-",
+    citation="-",
+    verified="-",
+)
+
+
+@dataclass(frozen=True)
+class Toy(Importer):
+    """Lines ``name number``; numbers above 99 are unusable."""
+
+    batch: int = 3
+
+    @property
+    def card(self) -> Card:
+        return CARD
+
+    def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
+        lines = [line.split() for path in sorted(raw.glob("*.txt")) for line in path.read_text().splitlines()]
+        for start in range(0, len(lines), self.batch):
+            names, numbers = zip(*lines[start : start + self.batch], strict=True)
+            notes.read += len(names)
+            yield Scanned(pa.array(names, pa.large_string()), pa.table({"number": pa.array(map(int, numbers))}))
+
+    def load(self, rows: pa.Table) -> Loaded:
+        numbers = rows.column("number").to_numpy()
+        if (numbers < 0).any():
+            raise DataError("a negative number")
+        kept = numbers < 100
+        y = numbers[kept]
+        return Loaded({"x": y[:, None].astype(np.float32), "y": y}, kept, {"too large": int((~kept).sum())})
+
+
+@dataclass(frozen=True)
+class InProcesses(Toy):
+    parallel: ClassVar[bool] = True
+
+
+TEXT = "ann 1\nbob 2\nann 3\ncat 200\nbob 4\nann 5\ndan 6\n"
+
+
+def raw(tmp_path: Path, text: str = TEXT) -> Path:
+    (tmp_path / "raw").mkdir(exist_ok=True)
+    (tmp_path / "raw" / "a.txt").write_text(text)
+    return tmp_path / "raw"
+
+
+def content(path: Path) -> list[list[int]]:
+    dataset = open_store(path)
+    return [dataset.client(client).columns["y"][slice(None)].tolist() for client in range(len(dataset))]  # type: ignore[index,union-attr]
+
+
+def by_digest(rows: dict[str, list[int]]) -> list[list[int]]:
+    return [rows[name] for name in sorted(rows, key=client_digest)]
+
+
+@pytest.mark.parametrize("importer", [Toy, InProcesses])
+def test_clients_are_numbered_by_digest_and_lose_unusable_rows(tmp_path: Path, importer: type[Toy]) -> None:
+    notes = Notes()
+    importer(raw=raw(tmp_path)).write(tmp_path / "store", notes)
+    assert content(tmp_path / "store") == by_digest({"ann": [1, 3, 5], "bob": [2, 4], "dan": [6]})
+    assert notes.record() == {"read": 7, "skipped": {"too large": 1}, "told": []}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_name_is_in_the_store(tmp_path: Path) -> None:
+    name = "Very.Unlikely@example.org"
+    Toy(raw=raw(tmp_path, f"{name} 1\n{name} 2\nann 3\n")).write(tmp_path / "store", Notes())
+    for path in (tmp_path / "store").iterdir():
+        assert name.encode() not in path.read_bytes()
+        assert client_digest(name) not in path.read_bytes()
+
+
+def test_the_order_of_files_changes_only_the_order_within_clients(tmp_path: Path) -> None:
+    folder = raw(tmp_path)
+    lines = TEXT.splitlines(keepends=True)
+    Toy(raw=folder, batch=2).write(tmp_path / "one", Notes())
+    (folder / "a.txt").write_text("".join(lines[4:]))
+    (folder / "b.txt").write_text("".join(lines[:4]))
+    Toy(raw=folder).write(tmp_path / "two", Notes())
+    assert [sorted(rows) for rows in content(tmp_path / "one")] == [sorted(rows) for rows in content(tmp_path / "two")]
+
+
+def test_fewer_clients_and_rows(tmp_path: Path) -> None:
+    folder = raw(tmp_path)
+    Toy(raw=folder, clients=2).write(tmp_path / "two", Notes())
+    everyone = by_digest({"ann": [1, 3, 5], "bob": [2, 4], "cat": [], "dan": [6]})
+    assert content(tmp_path / "two") == [rows for rows in everyone[:2] if rows]
+    Toy(raw=folder, limit=2).write(tmp_path / "limited", Notes())
+    assert content(tmp_path / "limited") == by_digest({"ann": [1], "bob": [2]})
+
+
+def test_options_are_part_of_the_name() -> None:
+    assert Toy().directory == "toy"
+    assert Toy(raw=Path("/somewhere"), clients=5, limit=7).directory == "toy-clients=5-limit=7"
+
+
+@pytest.mark.parametrize("importer", [Toy, InProcesses])
+def test_an_error_leaves_nothing(tmp_path: Path, importer: type[Toy]) -> None:
+    with pytest.raises(DataError, match="negative"):
+        importer(raw=raw(tmp_path, "ann 1\nbob -1\n")).write(tmp_path / "store", Notes())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_without_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fedscale data get toy"):
+        Toy().write(tmp_path / "store", Notes())
+    with pytest.raises(DataError, match="no such directory"):
+        Toy(raw=tmp_path / "absent").write(tmp_path / "store", Notes())
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from fedscale import files
+path = files.temporary(Path({str(tmp_path / "store")!r}), "part")
+path.mkdir()
+print(path.name, flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    left = tmp_path / process.stdout.readline().strip()
+    files.sweep(tmp_path / "store")
+    assert left.is_dir()  # its owner runs
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    mine = files.temporary(tmp_path / "store", "part")
+    mine.mkdir()
+    other = tmp_path / ".store2.part"
+    other.mkdir()
+    for _ in range(50):
+        files.sweep(tmp_path / "store")
+        if not left.exists():
+            break
+        time.sleep(0.1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([mine.name, other.name])

@@ -1,0 +1,87 @@
+"""Reading raw CSV files, and what is said of malformed ones."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fedscale.data.notes import Notes
+from fedscale.data.rawcsv import Dialect, Rows, read_csv
+from fedscale.errors import DataError
+
+TYPES = {"who": pa.large_string(), "when": pa.int64(), "far": pa.float64()}
+GOOD = "who,when,extra,far\nann,1,x,0.5\nbob,2,y,1.5\n"
+
+
+def read(path: Path, text: str | bytes, **options: object) -> list[Rows]:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return list(read_csv(path, TYPES, Notes(), **options))  # type: ignore[arg-type]
+
+
+def test_wanted_columns_with_their_types(tmp_path: Path) -> None:
+    (rows,) = read(tmp_path / "a.csv", GOOD)
+    assert rows.table.to_pydict() == {"who": ["ann", "bob"], "when": [1, 2], "far": [0.5, 1.5]}
+    assert rows.where(1) == f"{tmp_path / 'a.csv'} row 2"
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD.rstrip("\n")])
+def test_byte_order_marks_and_line_ends(tmp_path: Path, text: str) -> None:
+    (rows,) = read(tmp_path / "a.csv", text)
+    assert rows.table.column("far").to_pylist() == [0.5, 1.5]
+
+
+def test_compressed_and_with_a_line_end_in_quotes(tmp_path: Path) -> None:
+    text = 'who,when,far\n"an\nn",1,2\n"b""ob",3,4\n'
+    (rows,) = read(tmp_path / "a.csv.gz", gzip.compress(text.encode()))
+    assert rows.table.column("who").to_pylist() == ["an\nn", 'b"ob']
+
+
+def test_tabs_without_quotes_and_other_spellings(tmp_path: Path) -> None:
+    dialect = Dialect(delimiter="\t", quoted=False, rename={"who ": "who"})
+    (rows,) = read(tmp_path / "a.tsv", 'who \twhen\tfar\n"ann\t1\t2\n', dialect=dialect)
+    assert rows.table.column("who").to_pylist() == ['"ann']
+
+
+def test_empty_values_are_missing_where_that_is_said(tmp_path: Path) -> None:
+    (rows,) = read(tmp_path / "a.csv", "who,when,far\n,1,\n", optional=["far"])
+    assert rows.table.to_pydict() == {"who": [""], "when": [1], "far": [None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no header: the file is empty"),
+        ("\n\n", "no header: the file is empty"),
+        ("who,far\nann,1\n", "no column 'when' in its header"),
+        ("who,whan,far\nann,1,2\n", "no column 'when' in its header: did you mean 'whan'"),
+        ("who,when,far\nann,1\n", "Expected 3 columns, got 2"),
+        ("who,when,far\nann,1,2,3\n", "Expected 3 columns, got 4"),
+        ("who,when,far\nann,one,2\n", "row 1, column 'when': 'one' is not a whole number"),
+        ("who,when,far\nann,1,2\nbob,,2\n", "row 2, column 'when': '' is not a whole number"),
+        ("who,when,far\nann,1.5,2\n", "row 1, column 'when': '1.5' is not a whole number"),
+        ("who,when,far\nann,99999999999999999999,2\n", "column 'when': '99999999999999999999' is not a whole number"),
+        ("who,when,far\nann,1,far\n", "row 1, column 'far': 'far' is not a value of type double"),
+        (b"who,when,far\nann\xff,1,2\n", "row 0: .*UTF8"),
+        (b"\x00\x01\x02\x03", "no column 'who'"),
+        ('who,when,far\n"ann,1,2\n', "after row 0"),
+        (gzip.compress(GOOD.encode()), "no column 'who'"),
+    ],
+)
+def test_malformed(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read(tmp_path / "a.csv", text)
+    assert str(tmp_path / "a.csv") in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(GOOD.encode())[:20], b"not gzip", b""])
+def test_damaged_compression(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"a\.csv\.gz"):
+        read(tmp_path / "a.csv.gz", content)
+
+
+def test_absent(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        list(read_csv(tmp_path / "a.csv", TYPES, Notes()))

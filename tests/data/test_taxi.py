@@ -1,0 +1,58 @@
+"""Porto's taxis."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedscale.data.importers.taxi import CENTRE, DEGREES, Taxi
+from fedscale.data.notes import Notes
+from fedscale.data.store import open_store
+from fedscale.errors import DataError
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "raw" / "taxi"
+NAMES = "TRIP_ID CALL_TYPE ORIGIN_CALL ORIGIN_STAND TAXI_ID TIMESTAMP DAY_TYPE MISSING_DATA POLYLINE"
+HEADER = ",".join(f'"{name}"' for name in NAMES.split()) + "\n"
+
+
+def row(taxi: str, points: object, missing: str = "False", time: object = 0) -> str:
+    way = points if isinstance(points, str) else json.dumps(points)
+    return f'"T1","C","","","{taxi}","{time}","A","{missing}","{way}"\n'
+
+
+def written(tmp_path: Path, *rows: str) -> Notes:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "train.csv").write_text(HEADER + "".join(rows))
+    notes = Notes()
+    Taxi(raw=tmp_path / "raw").write(tmp_path / "store", notes)
+    return notes
+
+
+def test_inputs_and_destinations(tmp_path: Path) -> None:
+    way = [[CENTRE[0] + step * DEGREES, CENTRE[1] - step * DEGREES] for step in range(6)]
+    notes = written(tmp_path, row("7", way, time=6 * 3600), row("7", way[:3]), row("8", way, "True"), row("9", []))
+    dataset = open_store(tmp_path / "store")
+    assert dataset.counts.tolist() == [1]
+    columns = dataset.client(0).columns
+    known = [0, 0, 1, -1, 2, -2]  # half of six points
+    expected = [*known, 2, -2, 2, -2, *known[:2], *known[:2], *known, 1, 0, np.sin(np.pi / 14), np.cos(np.pi / 14)]
+    np.testing.assert_allclose(columns["x"][0], expected, atol=1e-4)  # type: ignore[index]
+    np.testing.assert_allclose(columns["y"][0], [CENTRE[1] - 5 * DEGREES, CENTRE[0] + 5 * DEGREES], rtol=1e-6)  # type: ignore[index]
+    assert notes.skipped == {"fewer than 4 points": 2, "missing data": 1}
+    assert notes.first["missing data"].endswith("train.csv row 3")
+
+
+@pytest.mark.parametrize("way", ["[[1,2],[3]]", "[[1,2", "nowhere", '{\\"a\\": 1}', "[[1,NaN],[1,2]]", '[[\\"a\\",2]]'])
+def test_a_way_that_is_none(tmp_path: Path, way: str) -> None:
+    with pytest.raises(DataError, match=r"train\.csv row 1, column 'POLYLINE'"):
+        written(tmp_path, row("7", way.replace('\\"', '""')))
+
+
+def test_real_rows(tmp_path: Path) -> None:
+    if not REAL.is_dir():
+        pytest.skip(f"{REAL} is not there")
+    Taxi(raw=REAL).write(tmp_path / "store", Notes())
+    assert open_store(tmp_path / "store").counts.tolist() == [1, 1]
