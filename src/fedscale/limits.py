@@ -118,6 +118,9 @@ IMAGE_PIXELS: Final = 100_000_000
 RAW_LINE_BYTES: Final = 64 << 20
 """Longest line of a raw text file that is read."""
 
+SURVEY_PAIRS: Final = 100_000
+"""Pairs of clients whose labels are compared for statistics, unless more are asked for."""
+
 SYNTHETIC_CLIENTS: Final = 50_000_000
 """Most clients that a synthetic dataset may have."""
 

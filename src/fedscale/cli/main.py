@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fedscale.cli import compare, data, report, run, traces, tune
+from fedscale.cli import compare, data, report, run, statistics, traces, tune
 from fedscale.errors import FedScaleError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("tune")(tune.tune)
 app.command("compare")(compare.compare)
 app.command("check")(report.check)
 app.command("report")(report.report)
+data.app.command(
+    "stats", epilog="Examples: fedscale data stats digits · fedscale data stats digits shakespeare --out statistics"
+)(statistics.stats)
 app.add_typer(data.app, name="data")
 app.add_typer(traces.app, name="traces")
 
