@@ -62,6 +62,8 @@ def test_groups_hold_whole_clients_and_are_bounded(tmp_path: Path, monkeypatch: 
     gather = Gather(tmp_path)
     fill(gather, [f"c{row % 20}" for row in range(600)], 50)  # 30 rows each
     assert [group.counts.tolist() for group in gather.groups()] == [[30, 30, 30]] * 6 + [[30, 30]]
+    assert [group.counts.tolist() for group in gather.groups(together=60)] == [[30, 30]] * 10
+    assert [group.counts.tolist() for group in gather.groups(3, together=1)] == [[30]] * 3
 
 
 def test_files_are_used_beyond_the_memory_that_is_allowed(tmp_path: Path) -> None:

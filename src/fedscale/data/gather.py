@@ -61,15 +61,16 @@ class Gather:
         if self._bytes > self._memory:
             self._deal()
 
-    def groups(self, clients: int | None = None) -> Iterator[Group]:
+    def groups(self, clients: int | None = None, together: int | None = None) -> Iterator[Group]:
         """Yield all rows by client, in groups of whole clients of about ``limits.GROUP_BYTES``.
 
         Args:
             clients: stop after so many; they are a fixed sample of all, since digests are as good as random.
+            together: rows of a group at most, unless one client has more.
         """
         self._close()
         for table in self._parts():
-            for group in _by_client(table):
+            for group in _by_client(table, together):
                 yield group if clients is None else _first(group, clients)
                 if clients is not None:
                     clients -= len(group.counts)
@@ -110,7 +111,7 @@ class Gather:
                 yield reader.read_all()
 
 
-def _by_client(table: pa.Table) -> Iterator[Group]:
+def _by_client(table: pa.Table, together: int | None) -> Iterator[Group]:
     keys = [table.column(name).to_numpy() for name in (_LOW, _HIGH)]
     order = np.lexsort(keys)
     low, high = (key[order] for key in keys)
@@ -118,7 +119,7 @@ def _by_client(table: pa.Table) -> Iterator[Group]:
     counts = np.diff(np.r_[starts, len(order)])
     rows = table.drop_columns([_HIGH, _LOW])
     most = max(1, limits.GROUP_BYTES * len(order) // max(1, rows.nbytes))
-    for first, last in _pieces(starts, counts, most):
+    for first, last in _pieces(starts, counts, min(most, together or most)):
         end = starts[last - 1] + counts[last - 1]
         yield Group(counts[first:last], rows.take(pa.array(order[starts[first] : end])))
 

@@ -67,6 +67,7 @@ class Importer(ABC):
         clients: keep only so many clients, always the same ones.
         limit: stop after so many usable rows.
         parallel: whether `load` is worth several processes (where images or sound are decoded).
+        together: rows that `load` gets at most, unless one client has more; set where rows name files that it reads.
     """
 
     raw: Path | None = None
@@ -74,6 +75,7 @@ class Importer(ABC):
     limit: Positive | None = None
 
     parallel: ClassVar[bool] = False
+    together: ClassVar[int | None] = None
 
     @property
     @abstractmethod
@@ -132,7 +134,7 @@ class Importer(ABC):
 
     def _loaded(self, gather: Gather, load: Load, notes: Notes) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
         clients = 0
-        groups = gather.groups(self.clients)
+        groups = gather.groups(self.clients, self.together)
         for group, loaded in _parallel(load, groups) if self.parallel else _one_by_one(load, groups):
             for reason, rows in loaded.skipped.items():
                 notes.skip(reason, "", rows)
