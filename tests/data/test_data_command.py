@@ -85,3 +85,13 @@ def test_the_command_loads_nothing_heavy() -> None:
     code = f"import sys, fedscale.cli.data; print([module for module in {heavy} if module in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_page_has_a_row_and_a_section_for_each_dataset() -> None:
+    lines = run("list", "--page").stdout.splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == DATASETS.names()
+    assert [line.strip("# `") for line in lines if line.startswith("## ")] == DATASETS.names()
+    assert {row.count("|") - row.count("\\|") for row in rows} == {10}
+    assert "| `digits` | form | 14 | 1,797 | classification | accuracy | `mlp` | real files | here |" in rows
+    assert "| 442 | 1,700,000 |" in next(row for row in rows if row.startswith("| `taxi`"))

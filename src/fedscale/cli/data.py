@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from fedscale.data.card import Card, RawFile
+    from fedscale.data.card import Card
     from fedscale.data.entry import Entry
     from fedscale.data.federated import FederatedDataset
 
@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="See, get and import federated data
 Name = Annotated[str, typer.Argument(help="A dataset of the catalogue, or the directory of a store.")]
 Importable = Annotated[str, typer.Argument(help="A dataset of the catalogue that is made from files.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset.")]
+Page = Annotated[bool, typer.Option("--page", help="Print a page of Markdown with all cards instead.")]
 Seed = Annotated[int, typer.Option(help="Seed of a generated dataset.")]
 Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as their owner distributes them.")]
 Clients = Annotated[int | None, typer.Option(help="Keep only so many clients, always the same ones.")]
@@ -24,9 +25,12 @@ Limit = Annotated[int | None, typer.Option(help="Stop after so many usable rows.
 To = Annotated[Path | None, typer.Option(help="Write the store here, not into the cache.")]
 
 
-@app.command("list", epilog="Example: fedscale data list")
-def list_datasets() -> None:
+@app.command("list", epilog="Examples: fedscale data list · fedscale data list --page > catalogue.md")
+def list_datasets(page: Page = False) -> None:
     """Show the catalogue: what each dataset is, and whether it is in the cache."""
+    if page:
+        _print_page()
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
@@ -41,6 +45,13 @@ def list_datasets() -> None:
         card, present = entry.card, is_store(store_path(entry))
         table.add_row(name, card.task, card.model.name, "yes" if present else "no", card.title)
     Console().print(table)
+
+
+def _print_page() -> None:
+    from fedscale.data.catalogue import DATASETS
+    from fedscale.data.overview import page
+
+    typer.echo(page([DATASETS.build(name).card for name in DATASETS.names()]), nl=False)
 
 
 @app.command(epilog="Examples: fedscale data info digits · fedscale data info synthetic --set clients=1000")
@@ -137,6 +148,8 @@ def _options(settings: list[str] | None) -> dict[str, Any]:
 
 
 def _card_rows(card: Card) -> dict[str, str]:
+    from fedscale.data.overview import VERIFIED, file_line
+
     classes = f", {card.classes:,} classes" if card.classes else ""
     paper = f"{card.paper.clients:,} clients, {card.paper.samples:,} samples" if card.paper else ""
     rows = {
@@ -153,27 +166,12 @@ def _card_rows(card: Card) -> dict[str, str]:
         "licence": card.licence,
         "terms": card.terms or "",
         "source": card.source,
-        "raw files": "\n".join(map(_file_row, card.files)),
+        "raw files": "\n".join(map(file_line, card.files)),
         "raw layout": card.layout,
         "cite": card.citation,
-        "verified": f"{_VERIFIED[card.verification]}: {card.verified}",
+        "verified": f"{VERIFIED[card.verification]}: {card.verified}",
     }
     return {key: value for key, value in rows.items() if value}
-
-
-def _file_row(file: RawFile) -> str:
-    from fedscale.units import human_bytes
-
-    digests = [f"{kind} {value}" for kind, value in (("sha256", file.sha256), ("md5", file.md5)) if value]
-    size = [] if file.bytes is None else [human_bytes(file.bytes)]
-    return ", ".join([file.name, *size, *digests, *([file.url] if file.url else [])])
-
-
-_VERIFIED: Final = {
-    "real": "against real raw files",
-    "hand-made": "against hand-made files in the documented layout",
-    "none": "not at all",
-}
 
 
 def _figure_rows(dataset: FederatedDataset) -> dict[str, str]:

@@ -56,7 +56,7 @@ class RawFile(Record):
 
 
 class Figures(Record):
-    """How many clients and samples the paper's Table 5 states."""
+    """How many clients and samples a dataset has."""
 
     clients: int
     samples: int
@@ -123,6 +123,9 @@ class Card(Record):
     sample: str = ""
     """What a sample looks like: shapes, types, units."""
     paper: Figures | None = None
+    """What the paper's Table 5 states."""
+    counted: Figures | None = None
+    """What the importer found in the whole set, where it was at hand."""
     citation: str
     verification: Literal["real", "hand-made", "none"] = "none"
     """Against what the importer was checked: real raw files, hand-made ones in the documented layout, or nothing."""
