@@ -55,6 +55,51 @@ ARCHIVE_MEMBER_BYTES: Final = 1 << 30
 DOWNLOAD_SECONDS: Final = 900
 """Longest that one download may take."""
 
+RAW_FILE_BYTES: Final = 256 << 30
+"""Largest raw file that is downloaded where its size is not known beforehand."""
+
+DOWNLOAD_ATTEMPTS: Final = 5
+"""Attempts at a download that may fail one after another."""
+
+PROGRESS_BYTES: Final = 1 << 20
+"""What an attempt must gain, so that those that failed before it do not count."""
+
+PAUSE_SECONDS: Final = (1.0, 60.0)
+"""The pause after a failed attempt, which doubles with every further one, and the longest."""
+
+STALL_SECONDS: Final = 30.0
+"""Longest that a server may take to connect, to answer, and to send the next byte."""
+
+REDIRECTS: Final = 5
+"""Most redirections that lead to a file."""
+
+ASKED_BYTES: Final = 1_000_000_000
+"""A download of more is asked about first, on a terminal."""
+
+UNPACKED_BYTES: Final = 1 << 40
+"""Most bytes that an archive may unpack to."""
+
+UNPACKED_MEMBERS: Final = 10_000_000
+"""Most members that an archive may have."""
+
+UNPACKED_RATIO: Final = 200
+"""Most bytes that an archive may unpack to, per byte of its own ..."""
+
+UNPACKED_FREE_BYTES: Final = 64 << 20
+"""... unless they are no more than this."""
+
+ARCHIVE_HEADER_BYTES: Final = 1 << 20
+"""Longest extended header of a member of a tar archive (attributes, long names)."""
+
+ARCHIVE_DIRECTORY_BYTES: Final = 256 << 20
+"""Longest directory of a zip archive."""
+
+ARCHIVE_NAME_BYTES: Final = 1_024
+"""Longest name of an archive's member, with its folders."""
+
+ARCHIVE_NAME_DEPTH: Final = 64
+"""Most folders within one another in an archive."""
+
 REPORTED_NUMBERS: Final = 4_096
 """Numbers that one client may report of a test or of its data."""
 

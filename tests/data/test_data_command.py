@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fedscale.cli.data import app
-from fedscale.data.catalogue import DATASETS
+from fedscale.data.catalogue import DATASETS, load_dataset
 from fedscale.errors import DataError, JobError
 
 
@@ -59,7 +59,8 @@ def test_info_before_and_after() -> None:
 
 
 def test_import_of_raw_files(tmp_path: Path) -> None:
-    assert isinstance(run("get", "qmnist").exception, DataError)
+    with pytest.raises(DataError, match="qmnist is not in the cache: `fedscale data get qmnist` fetches it"):
+        load_dataset("qmnist")
     raw = tmp_path / "raw"
     raw.mkdir()
     for part in ("train", "test"):

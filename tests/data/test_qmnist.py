@@ -51,7 +51,7 @@ def test_digits_are_grouped_by_writer(tmp_path: Path) -> None:
 
 def test_what_to_do_without_the_files(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"fetch qmnist-train-images-idx3-ubyte\.gz, .* from github\.com/.*`fedscale da"
+        DataError, match=r"`fedscale data get qmnist` fetches it .* `fedscale data import qmnist --from"
     ):
         load_dataset("qmnist", cache=tmp_path)
     with pytest.raises(

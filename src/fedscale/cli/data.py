@@ -19,6 +19,11 @@ Importable = Annotated[str, typer.Argument(help="A dataset of the catalogue that
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset.")]
 Page = Annotated[bool, typer.Option("--page", help="Print a page of Markdown with all cards instead.")]
 Seed = Annotated[int, typer.Option(help="Seed of a generated dataset.")]
+RawTo = Annotated[
+    Path | None,
+    typer.Option("--raw", metavar="DIR", help="Where raw files go, and stay; by default the cache, until imported."),
+]
+Keep = Annotated[bool, typer.Option("--keep-raw", help="Leave downloaded raw files in the cache.")]
 Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as their owner distributes them.")]
 Clients = Annotated[int | None, typer.Option(help="Keep only so many clients, always the same ones.")]
 Limit = Annotated[int | None, typer.Option(help="Stop after so many usable rows.")]
@@ -71,10 +76,26 @@ def info(name: Name, settings: Settings = None, seed: Seed = 1) -> None:
     _print_rows(_card_rows(dataset.card) | _figure_rows(dataset))
 
 
-@app.command(epilog="Examples: fedscale data get shakespeare · fedscale data get synthetic --set clients=1000000")
-def get(name: Name, settings: Settings = None, seed: Seed = 1) -> None:
-    """Get a dataset into the cache and say where it is; what is there already is not fetched again."""
-    _get(name, seed, _options(settings))
+@app.command(
+    epilog="Examples: fedscale data get shakespeare · fedscale data get qmnist --raw ~/Downloads/qmnist · "
+    "fedscale data get synthetic --set clients=1000000"
+)
+def get(name: Name, settings: Settings = None, seed: Seed = 1, raw: RawTo = None, keep_raw: Keep = False) -> None:
+    """Get a dataset into the cache and say where it is; what is there already is not fetched again.
+
+    A download that was cut off goes on where it was. Where terms must be accepted by hand, it says what to fetch.
+    """
+    from fedscale.cli.fetching import raw_files
+    from fedscale.data.catalogue import DATASETS, store_path
+    from fedscale.data.store import is_store
+
+    options = _options(settings)
+    entry = DATASETS.build(name, options, seed=seed)
+    if options.get("raw") or not (entry.card.files or entry.card.terms) or is_store(store_path(entry)):
+        _get(name, seed, options)
+        return
+    with raw_files(entry.card, raw, keep=keep_raw) as directory:
+        _get(name, seed, {**options, "raw": directory})
 
 
 @app.command(

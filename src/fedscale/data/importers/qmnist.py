@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fedscale.data.card import Card, Figures
+from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.idx import find_idx, read_idx
+from fedscale.data.importing import absent
 from fedscale.data.notes import Notes
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
@@ -25,6 +26,32 @@ from fedscale.section import Component
 LABEL_COLUMNS: Final = 8
 CLASS, WRITER = 0, 2
 """Columns of the label files that are used."""
+
+_OWNER: Final = "https://raw.githubusercontent.com/facebookresearch/qmnist/master"
+
+FILES: Final = tuple(
+    RawFile(name=name, url=f"{_OWNER}/{name}", bytes=size, sha256=sha256)
+    for name, size, sha256 in (
+        (
+            "qmnist-train-images-idx3-ubyte.gz",
+            9_704_059,
+            "9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d",
+        ),
+        (
+            "qmnist-train-labels-idx2-int.gz",
+            463_024,
+            "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
+        ),
+        (
+            "qmnist-test-images-idx3-ubyte.gz",
+            9_742_279,
+            "43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375",
+        ),
+        ("qmnist-test-labels-idx2-int.gz", 526_800, "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06"),
+    )
+)
+"""Sizes and digests are those of the list that TensorFlow Datasets keeps (url_checksums/qmnist.txt); those of the label
+files were found in the files themselves."""
 
 CARD: Final = Card(
     name="qmnist",
@@ -39,6 +66,7 @@ CARD: Final = Card(
     client_is="writer (NIST writer number)",
     licence="BSD-style (QMNIST)",
     source="github.com/facebookresearch/qmnist",
+    files=FILES,
     citation="C. Yadav, L. Bottou: Cold Case: The Lost MNIST Digits. NeurIPS 2019",
     counted=Figures(clients=1_074, samples=120_000),
     verification="real",
@@ -65,11 +93,7 @@ class Qmnist:
     def write(self, path: Path, notes: Notes) -> None:
         """Read the raw files, sort the digits by writer, and write the store."""
         if self.raw is None:
-            names = ", ".join(f"qmnist-{part}-{kind}.gz" for part in _PARTS for kind in (_IMAGES, _LABELS))
-            raise DataError(
-                f"qmnist is not in the cache: fetch {names} from {CARD.source} into a directory, "
-                "then run `fedscale data import qmnist --from DIRECTORY`"
-            )
+            raise DataError(absent(CARD))
         parts = [_read_part(self.raw, part) for part in _PARTS]
         images = np.concatenate([images for images, _ in parts])
         labels = np.concatenate([labels for _, labels in parts])
