@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -69,6 +69,20 @@ class Toy(Importer):
 
 
 @dataclass(frozen=True)
+class Repeating(Toy):
+    """Rows that give as many samples as their number says; those of "told" are not counted."""
+
+    def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
+        for batch in super().scan(raw, notes):
+            yield replace(batch, counted=batch.clients[0].as_py() != "told")
+
+    def load(self, rows: pa.Table) -> Loaded:
+        numbers = rows.column("number").to_numpy()
+        y = np.repeat(numbers, numbers)
+        return Loaded({"x": y[:, None].astype(np.float32), "y": y}, numbers)
+
+
+@dataclass(frozen=True)
 class InProcesses(Toy):
     parallel: ClassVar[bool] = True
 
@@ -125,6 +139,18 @@ def test_fewer_clients_and_rows(tmp_path: Path) -> None:
     assert content(tmp_path / "two") == [rows for rows in everyone[:2] if rows]
     Toy(raw=folder, limit=2).write(tmp_path / "limited", Notes())
     assert content(tmp_path / "limited") == by_digest({"ann": [1], "bob": [2]})
+
+
+def test_rows_that_give_several_samples_or_none(tmp_path: Path) -> None:
+    folder = raw(tmp_path, "ann 2\nbob 0\nann 0\nann 1\ncat 3\n")
+    Repeating(raw=folder).write(tmp_path / "store", Notes())
+    assert content(tmp_path / "store") == by_digest({"ann": [2, 2, 1], "cat": [3, 3, 3]})
+
+
+def test_rows_that_only_tell_something_do_not_count_for_the_limit(tmp_path: Path) -> None:
+    folder = raw(tmp_path, "told 1\ntold 1\nann 1\nbob 1\ncat 1\n")
+    Repeating(raw=folder, limit=2, batch=1).write(tmp_path / "store", Notes())
+    assert content(tmp_path / "store") == by_digest({"told": [1, 1], "ann": [1], "bob": [1]})
 
 
 def test_options_are_part_of_the_name() -> None:

@@ -37,21 +37,26 @@ from fedscale.section import Positive
 
 @dataclass(frozen=True)
 class Scanned:
-    """Some raw rows: the name of each one's client (strings or bytes), and whatever `Importer.load` will need."""
+    """Some raw rows: the name of each one's client (strings or bytes), and whatever `Importer.load` will need.
+
+    Rows that only tell something about samples, such as when a packet came back, are not ``counted`` by
+    `Importer.limit`: they should come before the ones that they belong to.
+    """
 
     clients: pa.Array
     rows: pa.Table
+    counted: bool = True
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Columns of samples, one for each row; of rows that turn out to be unusable, ``kept`` is false.
+    """Columns of samples, one for each row, unless ``kept`` says of each row whether it is kept, or how many it gives.
 
     ``columns`` have the kept rows only. ``skipped`` says of the others how many there are of each reason.
     """
 
     columns: Mapping[str, Column]
-    kept: npt.NDArray[np.bool_] | None = None
+    kept: npt.NDArray[np.bool_] | IntArray | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -159,7 +164,7 @@ def absent(card: Card) -> str:
 def _limited(batches: Iterator[Scanned], limit: int | None) -> Iterator[Scanned]:
     left = limit
     for batch in batches:
-        if left is None:
+        if left is None or not batch.counted:
             yield batch
             continue
         yield Scanned(batch.clients[:left], batch.rows.slice(0, left))
