@@ -50,6 +50,14 @@ def test_empty_values_are_missing_where_that_is_said(tmp_path: Path) -> None:
     assert rows.table.to_pydict() == {"who": [""], "when": [1], "far": [None]}
 
 
+def test_other_ways_to_say_that_a_value_is_missing(tmp_path: Path) -> None:
+    text = "who,when,far\n,1,NULL\nNULL,2,2\n"
+    (rows,) = read(tmp_path / "a.csv", text, optional=["far"], dialect=Dialect(missing=("", "NULL")))
+    assert rows.table.to_pydict() == {"who": ["", "NULL"], "when": [1, 2], "far": [None, 2]}
+    with pytest.raises(DataError, match="row 2, column 'far': 'none' is not"):
+        read(tmp_path / "b.csv", text.replace("2,2", "2,none"), optional=["far"], dialect=Dialect(missing=("NULL",)))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

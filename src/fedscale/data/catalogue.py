@@ -24,6 +24,7 @@ DATASETS: Final[Table[Entry]] = Table(
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
         "shakespeare": "fedscale.data.importers.shakespeare:Shakespeare",
         "synthetic": "fedscale.data.importers.synthetic:Synthetic",
+        "taobao": "fedscale.data.importers.taobao:Taobao",
         "taxi": "fedscale.data.importers.taxi:Taxi",
     },
 )

@@ -35,12 +35,14 @@ class Dialect:
         quoted: whether values may stand in double quotes; if not, quotes are characters like others.
         header: names of the columns, for files without a header line.
         rename: other spellings of columns in headers, e.g. ``{"new_user_class_level ": "new_user_class_level"}``.
+        missing: what stands for a missing value in columns that may have such.
     """
 
     delimiter: str = ","
     quoted: bool = True
     header: Sequence[str] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] = ("",)
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,19 @@ def read_csv(
         columns: those that are wanted, and their types.
         notes: told how far it has come.
         dialect: how the file is written; by default commas, quotes and a header line.
-        optional: columns in which an empty value is a missing one (null); elsewhere only strings may be empty.
+        optional: columns in which a value may be missing (null), as the dialect writes it; elsewhere only strings may
+            be empty.
 
     Raises:
         DataError: the file is absent, has no such column, a row with more or fewer values, or a value of another type.
     """
     dialect = dialect or Dialect()
+    missing = pa.array(dialect.missing, pa.large_string())
     first = 1
     with opened(path, notes) as stream:
         try:
             for batch in _reader(path, stream, columns, dialect):
-                yield Rows(path, first, _typed(path, first, pa.table(batch), columns, optional))
+                yield Rows(path, first, _typed(path, first, pa.table(batch), columns, dict.fromkeys(optional, missing)))
                 first += len(batch)
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise DataError(f"{path}, after row {first - 1}: {_reason(error)}") from None
@@ -116,12 +120,12 @@ def _header(path: Path, stream: io.BufferedReader, dialect: Dialect) -> list[str
     return next(csv.reader([text], delimiter=dialect.delimiter)) if dialect.quoted else text.split(dialect.delimiter)
 
 
-def _typed(path: Path, first: int, table: pa.Table, columns: Types, optional: Collection[str]) -> pa.Table:
+def _typed(path: Path, first: int, table: pa.Table, columns: Types, missing: Mapping[str, pa.Array]) -> pa.Table:
     arrays = {}
     for name, kind in columns.items():
         values = table.column(name)
-        if name in optional:
-            values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+        if name in missing:
+            values = pc.if_else(pc.is_in(values, missing[name]), pa.scalar(None, values.type), values)
         arrays[name] = _cast(path, first, name, values, kind)
     return pa.table(arrays)
 
@@ -133,13 +137,13 @@ def _cast(path: Path, first: int, name: str, values: pa.ChunkedArray, kind: pa.D
         return values.cast(kind)
     except pa.ArrowInvalid:
         for index, value in enumerate(values.to_pylist()):
-            if not _fits(value, kind):
+            if value is not None and not _fits(value, kind):
                 expected = "a whole number" if pa.types.is_integer(kind) else f"a value of type {kind}"
                 raise DataError(f"{path} row {first + index}, column {name!r}: {value!r} is not {expected}") from None
         raise
 
 
-def _fits(value: str | None, kind: pa.DataType) -> bool:
+def _fits(value: str, kind: pa.DataType) -> bool:
     try:
         pa.array([value], pa.large_string()).cast(kind)
     except pa.ArrowInvalid:

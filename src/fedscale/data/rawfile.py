@@ -87,11 +87,15 @@ def _zstandard(path: Path) -> Any:
 
 
 def found(raw: Path, *patterns: str) -> list[Path]:
-    """Return the files under ``raw`` that match any of ``patterns``, compressed or not, sorted by their paths."""
+    """Return the files under ``raw`` that match any of ``patterns``, compressed or not, sorted by their paths.
+
+    Where a file is there both ways, the compressed one is left out.
+    """
     endings = ("", *COMPRESSED)
-    return sorted(
-        {path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()}
-    )
+    paths = {
+        path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()
+    }
+    return sorted(path for path in paths if path.suffix not in COMPRESSED or path.with_suffix("") not in paths)
 
 
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
