@@ -37,6 +37,9 @@ from fedscale.learn.privacy import PRIVACY
 from fedscale.learn.rules import RULES
 from fedscale.learn.secure import SECURE
 from fedscale.learn.server import SERVER_OPTIMIZERS
+from fedscale.learn.tasks import TASKS
+from fedscale.report.facts import LOWER_IS_BETTER
+from fedscale.report.scores import SCORES
 from fedscale.select import SELECTORS
 from fedscale.select.base import NoOutlook
 from fedscale.simulation import setup
@@ -223,6 +226,19 @@ def test_the_table_of_names_and_options_is_that_of_the_code():
     assert documented == {
         (section, name): options(table.get(name)) for section, table in TABLES.items() for name in table.names()
     }
+
+
+def test_the_tables_of_tasks_and_metrics_are_those_of_the_code():
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `\w+`.*? \|[^|]*\|[^|]*\| (.*) \|$", text, re.MULTILINE))
+    assert sorted(rows) == TASKS.names()
+    assert {name for models in rows.values() for name in re.findall(r"`(\w+)`", models)} - {"next_token"} == set(
+        MODELS.names()
+    )
+    metrics = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .* \| (higher|lower) \|", text, re.MULTILINE)
+    directions = {name: better for names, better in metrics for name in re.findall(r"\w+", names)}
+    assert directions.keys() == SCORES.keys() | {"accuracy"}
+    assert {name for name, better in directions.items() if better == "lower"} == directions.keys() & LOWER_IS_BETTER
 
 
 def test_the_table_of_codecs_is_that_of_the_code():

@@ -103,6 +103,9 @@ ARCHIVE_NAME_DEPTH: Final = 64
 REPORTED_NUMBERS: Final = 4_096
 """Numbers that one client may report of a test or of its data."""
 
+POOLED_NUMBERS: Final = 4_194_304
+"""Places of a client's counts of which only the total is kept (scores by class, overlap and threshold)."""
+
 TASK_SECONDS: Final = 900.0
 """Longest that a worker may spend on one task (real time) before it is taken for hung."""
 

@@ -18,6 +18,9 @@ MICROS: Final = 1_000_000
 NEVER: Final[Micros] = (1 << 63) - 1
 """An instant that does not come (the largest int64)."""
 
+EARTH_KM: Final = 6371.0088
+"""The mean radius of the Earth (IUGG), in kilometres."""
+
 
 def to_micros(seconds: float) -> Micros:
     """Convert seconds to whole microseconds, rounding half to even."""

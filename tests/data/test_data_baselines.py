@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,3 +87,53 @@ def test_the_card_checks_itself() -> None:
         Card.model_validate({**TOKENS.model_dump(), "vocabulary": ("", "a")})
     with pytest.raises(ValueError, match="a next_token set needs classes"):
         Card.model_validate({**TOKENS.model_dump(), "classes": None, "vocabulary": None})
+
+
+def of_numbers(folder: Path, card: Card, *clients: list[Any]) -> FederatedDataset:
+    """A store in which each client has these targets, and inputs of 0."""
+    with StoreWriter(folder / "store", card) as writer:
+        for targets in clients:
+            y = np.array(targets, dtype=np.uint8 if card.task == "click" else np.float32)
+            x = np.zeros((len(y), 1), dtype=np.uint8)
+            writer.append(np.array([len(y)]), {"x": x, "y": y})
+    return open_store(folder / "store")
+
+
+def regression(metric: str, shape: tuple[int, ...] = ()) -> Card:
+    given = {"task": "regression", "metric": metric, "sample_shape": (1,), "target_shape": shape, **ABOUT}
+    return Card(name="n", modality="tensor", model=Component(name="mlp"), **given)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("mae", 2.5), ("rmse", 6.5**0.5)])
+def test_the_mean_of_training_targets(metric: str, expected: float, tmp_path: Path) -> None:
+    """The mean of 1, 2 and 6 is 3; 1 is off by 2 and 0 by 3: 2.5 in the mean, 13/2 of the squares."""
+    dataset = of_numbers(tmp_path, regression(metric), [1, 2], [6], [1, 0])
+    assert baselines(dataset, np.array([0, 1]), np.array([2])) == {"mean": pytest.approx(expected)}
+
+
+def test_the_middle_of_places(tmp_path: Path) -> None:
+    """From 1° to 3° of latitude on one meridian is 2/360 of 2π · 6371.0088 km."""
+    dataset = of_numbers(tmp_path, regression("haversine", (2,)), [[0, 5], [2, 5]], [[3, 5]])
+    expected = 2 / 360 * 2 * np.pi * 6371.0088
+    assert baselines(dataset, np.array([0]), np.array([1])) == {"mean": pytest.approx(expected, rel=1e-5)}
+    assert (
+        baselines(of_numbers(tmp_path / "d", regression("ade", (1, 3)), [[[0, 0, 1]]]), np.array([0]), np.array([0]))
+        == {}
+    )
+
+
+def test_the_share_of_clicks(tmp_path: Path) -> None:
+    """One click of two, each counted once more: one half. Both of two are then worth ln 2."""
+    given = {"task": "click", "metric": "loss", "sample_shape": (1,), "field_sizes": (2,), **ABOUT}
+    card = Card(name="c", modality="tensor", model=Component(name="wide_deep"), **given)
+    dataset = of_numbers(tmp_path, card, [1, 0], [1, 1])
+    assert baselines(dataset, np.array([0]), np.array([1])) == {"base_rate": pytest.approx(np.log(2))}
+
+
+def test_the_perplexity_of_frequencies(tmp_path: Path) -> None:
+    """After the first, "aab" says a and b: (2, 2, 1) of 5 for a, b, c; so "cab" has 1/(p_a p_b)^½ = 5/2."""
+    with StoreWriter(tmp_path / "t", TOKENS.model_copy(update={"metric": "perplexity"})) as writer:
+        for row in ([1, 1, 2], [3, 1, 2]):
+            writer.append(np.array([1]), {"tokens": Ragged.of([row], np.uint8)})
+    found = baselines(open_store(tmp_path / "t"), np.array([0]), np.array([1]))
+    assert found == {"unigram": pytest.approx(5 / 2)}

@@ -62,12 +62,12 @@ class Ragged:
         places = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Ragged(self.values[places], offsets)
 
-    def padded(self, rows: Rows, pad: int) -> npt.NDArray[Any]:
-        """Return rows side by side, (rows, longest row), filled up with ``pad`` at the end."""
+    def padded(self, rows: Rows, pad: float, dtype: type[np.generic] | None = None) -> npt.NDArray[Any]:
+        """Return rows side by side, (rows, longest row), filled up with ``pad`` at the end; as ``dtype``, if given."""
         starts, lengths = self.offsets[:-1][rows], self.lengths[rows]
         columns = np.arange(lengths.max(initial=0))
         within = columns < lengths[:, None]
-        result = np.full(within.shape, pad, dtype=self.values.dtype)
+        result = np.full(within.shape, pad, dtype=self.values.dtype if dtype is None else dtype)
         result[within] = self.values[(starts[:, None] + columns)[within]]
         return result
 

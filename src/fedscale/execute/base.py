@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -67,11 +67,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class ClientSums:
-    """One client's test: how many predictions, and sums over them."""
+    """One client's test: how many predictions, and sums over them.
+
+    ``pooled`` are counts of which only the total is wanted (`fedscale.pooled.Pooled.record`): those of all clients that
+    were tested in one go are with the first of these.
+    """
 
     client: int
     count: int
     sums: dict[str, float]
+    pooled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 Testing = Callable[[], list[ClientSums]]

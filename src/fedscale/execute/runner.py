@@ -17,7 +17,7 @@ from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
 from fedscale.execute.admission import Admission, Holding, Keep, Memory, failed
 from fedscale.execute.base import ClientSums, Report
-from fedscale.execute.sums import admitted_sums, flat_sums
+from fedscale.execute.sums import admitted_sums, flat_sums, pooled_sums, together
 from fedscale.job import LocalConf
 from fedscale.learn.algorithms.base import tests_by_itself
 from fedscale.learn.attacked import PoisonedSamples, success
@@ -184,7 +184,7 @@ class Runner:
             if self._local is not None:
                 self._prepare_own_test(samples, vector, client, version, self._local)
             results.append(self._sums(samples, TestConf(client, version)))
-        return results
+        return together(results)
 
     def report(self, vector: Tensor, client: int) -> ClientSums:
         """Return what a task of ``client`` reports if tasks test."""
@@ -196,7 +196,7 @@ class Runner:
         sums = flat_sums(result.sums)
         if self._attack is not None and isinstance(self._model, Model):
             sums |= success(self._model, self._attack, samples.in_order(conf.batch_size))
-        return ClientSums(conf.client, int(result.count), sums)
+        return ClientSums(conf.client, int(result.count), sums, pooled_sums(result.sums))
 
     def _train_alone(self, vector: Tensor, conf: TrainConf, total: WeightedSum, progress: Progress) -> Report:
         def work() -> Report:

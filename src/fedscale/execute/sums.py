@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from fedscale import limits
 from fedscale.execute.base import ClientSums, Report
 from fedscale.outcomes import Fate
+from fedscale.pooled import Pooled, pool
 
 COUNT: Final = "count"
 """What the number of predictions is called among what a task reports."""
@@ -19,13 +21,35 @@ COUNT: Final = "count"
 def flat_sums(sums: Mapping[str, Any]) -> dict[str, float]:
     """Return sums as plain numbers by name; those of an array ``label`` are ``label[0]``, ``label[1]``, ...
 
+    Counts of which only the total is wanted are left out; see `pooled_sums`.
+
     Raises:
         ValueError: an array has several dimensions, or there are too many numbers.
     """
-    flat = dict(pair for name, value in sums.items() for pair in _flat(str(name), value))
+    own = {name: value for name, value in sums.items() if not isinstance(value, Pooled)}
+    flat = dict(pair for name, value in own.items() for pair in _flat(str(name), value))
     if len(flat) > limits.REPORTED_NUMBERS:
         raise ValueError(f"{len(flat)} numbers are reported; at most {limits.REPORTED_NUMBERS} are possible")
     return flat
+
+
+def pooled_sums(sums: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the records, by name, of the counts of which only the total is wanted.
+
+    Raises:
+        ValueError: they are too many.
+    """
+    pooled = {str(name): value for name, value in sums.items() if isinstance(value, Pooled)}
+    for name, value in pooled.items():
+        if len(value.counts) > limits.POOLED_NUMBERS:
+            raise ValueError(f"{name!r} has {len(value.counts)} places; at most {limits.POOLED_NUMBERS} are possible")
+    return {name: value.record() for name, value in pooled.items()}
+
+
+def together(results: Sequence[ClientSums]) -> list[ClientSums]:
+    """Return the results of a block of clients, with what is pooled in the first of them."""
+    total = pool(result.pooled for result in results)
+    return [replace(result, pooled={} if place else total) for place, result in enumerate(results)]
 
 
 def admitted_sums(task: int, result: ClientSums, expected: Sequence[str]) -> Report:

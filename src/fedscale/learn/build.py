@@ -15,7 +15,7 @@ from fedscale.learn.adapters import ADAPTERS
 from fedscale.learn.initial import load_initial
 from fedscale.learn.model import Model
 from fedscale.learn.models import MODELS
-from fedscale.learn.tasks import TASKS
+from fedscale.learn.tasks import TASKS, outputs_of
 from fedscale.section import Component
 
 if TYPE_CHECKING:
@@ -78,5 +78,5 @@ def _narrows(name: str) -> bool:
 
 
 def _module(card: Card, component: Component, width: float) -> nn.Module:
-    given = {"sample_shape": card.sample_shape, "classes": card.classes, "card": card, "width_share": width}
+    given = {"sample_shape": card.sample_shape, "classes": outputs_of(card), "card": card, "width_share": width}
     return MODELS.build(component.name, component.options, **given)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Learner(Protocol):
         """Take one step of SGD per batch; return the mean loss per sample."""
         ...
 
-    def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
+    def measure(self, batches: Batches) -> tuple[int, dict[str, Any]]:
         """Test on ``batches``: how many predictions, and sums over them; see `Task.sums`."""
         ...
 
@@ -159,13 +159,13 @@ class Model:
         """Train by the plain engine; see `fedscale.learn.plain`."""
         return plain.train(self, placed(batches, self.vector), objective, conf)
 
-    def measure(self, batches: Batches) -> tuple[int, dict[str, float]]:
+    def measure(self, batches: Batches) -> tuple[int, dict[str, Any]]:
         """Test on ``batches``; see `Learner.measure`."""
         self.module.train(mode=False)
-        count, sums = 0, dict[str, float]()
+        count, sums = 0, dict[str, Any]()
         with torch.no_grad():
             for inputs, targets in placed(batches, self.vector):
-                predictions, parts = self.task.sums(self.module(inputs), targets)
+                predictions, parts = self.task.sums(self.task.predict(self.module, inputs, targets), targets)
                 count += predictions
                 sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
         return count, sums

@@ -121,7 +121,7 @@ def side_by_side(
 
 
 def _read(column: Samples, field: Field, rows: Rows) -> Array:
-    values = column.padded(rows, field.pad) if isinstance(column, Ragged) else column[rows]
+    values = column.padded(rows, field.pad, field.dtype) if isinstance(column, Ragged) else column[rows]
     return values if field.dtype is None else values.astype(field.dtype, copy=False)
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fedscale.report.facts import DIVISOR_OF, LOWER_IS_BETTER, sum_of
+from fedscale.report.facts import DIVISOR_OF, LOWER_IS_BETTER
 from fedscale.report.log import Record
+from fedscale.report.scores import value_of
 
 Values = npt.NDArray[np.float64]
 
@@ -37,14 +38,16 @@ def gini(values: Values) -> float:
 
 
 def per_client(record: Record) -> dict[str, Any]:
-    """Return columns ``client``, ``count`` and every metric that is a mean over samples, for clients that have some."""
+    """Return columns ``client``, ``count`` and every metric that a client's own sums allow, of clients with samples."""
     count = np.asarray(record["count"], dtype=np.int64)
     kept = count > 0
     columns: dict[str, Any] = {"client": np.asarray(record["clients"], dtype=np.int64)[kept], "count": count[kept]}
+    every = {"count": record["count"], **record["sums"]}
+    sums = {name: np.asarray(values, dtype=np.float64)[kept] for name, values in every.items()}
     for metric in record["metrics"]:
-        if sum_of(metric) in record["sums"] and metric not in DIVISOR_OF:
-            mean = np.asarray(record["sums"][sum_of(metric)], dtype=np.float64)[kept] / count[kept]
-            columns[metric] = np.exp(np.minimum(mean, 700.0)) if metric == "perplexity" else mean
+        values = value_of(metric, sums)
+        if values is not None and metric not in DIVISOR_OF:
+            columns[metric] = values
     return columns
 
 
@@ -55,7 +58,8 @@ def summary(record: Record, metric: str) -> Record:
     standard deviation.
     """
     columns = per_client(record)
-    spread = _spread(columns.get(metric, np.zeros(0)), metric in LOWER_IS_BETTER)
+    values = columns.get(metric, np.zeros(0))
+    spread = _spread(values[np.isfinite(values)], metric in LOWER_IS_BETTER)  # who said no word has no word error rate
     where = {"version": record["version"], "t": float(record["t"]), "split": record["split"]}
     size = {"clients": len(record["clients"]), "samples": int(sum(record["count"]))}
     return {**where, **size, **{name: float(value) for name, value in record["metrics"].items()}, **spread}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fedscale.outcomes import Fate
@@ -15,35 +13,30 @@ SUM_OF: Final = {
     "accuracy": "correct",
     "accuracy_before": "correct_before",
     "attack_success": "attacked",
-    "perplexity": "loss",
 }
 """The sum a metric is made from, where it is not called like the metric itself."""
+
+METRIC_OF: Final = {name: metric for metric, name in SUM_OF.items()}
+"""The same the other way."""
 
 DIVISOR_OF: Final = {"attack_success": "attackable"}
 """The sum that a metric is divided by, where that is not the number of predictions."""
 
 LOWER_IS_BETTER: Final = frozenset(
-    {"attack_success", "loss", "loss_before", "perplexity", "error", "mse", "mae", "wer"}
+    {
+        *("attack_success", "loss", "loss_before", "perplexity", "error", "mse", "mae", "rmse", "wer", "cer"),
+        *("haversine", "ade", "fde", "mel_l1"),
+    }
 )
 """Metrics that improve by falling."""
+
+UNIT_OF: Final = {"haversine": "km", "ade": "m", "fde": "m"}
+"""What metrics are in, those that are no share and no pure number."""
 
 
 def sum_of(metric: str) -> str:
     """Return the name of the per-client sum that ``metric`` is made from."""
     return SUM_OF.get(metric, metric)
-
-
-def divisor_of(metric: str, count: Sequence[int], sums: Mapping[str, Sequence[float]]) -> Sequence[float]:
-    """Return what each client's sum of ``metric`` is divided by."""
-    return sums[DIVISOR_OF[metric]] if metric in DIVISOR_OF else count
-
-
-def ratio(metric: str, total: float, count: float) -> float:
-    """Return a metric from a sum and a count: Σ sum / Σ count, for perplexity exp of it; without samples, NaN."""
-    mean = total / count if count else math.nan
-    if metric != "perplexity":
-        return mean
-    return math.exp(mean) if not mean > 700 else math.inf
 
 
 def reached(metric: str, value: float, target: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fedscale.effort import ORDINARY, Effort
@@ -62,12 +62,14 @@ class Tested:
         count: predictions of each client.
         sums: named sums over the predictions of each client.
         metrics: their aggregates over all clients.
+        totals: counts of which there is only the sum over all clients; see `fedscale.pooled`.
     """
 
     clients: list[int]
     count: list[int]
     sums: dict[str, list[float]]
     metrics: dict[str, float]
+    totals: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Recorder:
@@ -190,7 +192,7 @@ class Recorder:
         """A version was tested: write that, and then the lines that were kept back for it."""
         held, self._held = self._held or [], None
         head = {"kind": "evaluate", "version": version, "t": to_seconds(time), "split": split}
-        self._append(head | vars(tested))
+        self._append(head | {name: value for name, value in vars(tested).items() if name != "totals" or value})
         for record in held:
             self._append(record)
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Final
 
 from fedscale import limits
 from fedscale.errors import LogError
-from fedscale.report.facts import FATES, divisor_of, ratio, sum_of
+from fedscale.report.facts import FATES
 from fedscale.report.log import FORMAT, Record
+from fedscale.report.scores import totals_of, value_of
 from fedscale.units import Micros, to_micros, to_seconds
 
 BETWEEN_ATTEMPTS: Final = frozenset({"jump", "select", "evaluate", "end"})
@@ -318,10 +319,10 @@ class Replay:
             self._find(f"{len(clients)} clients evaluated, but {record['split']!r} has fewer")
         for name, values in {"count": counts, **sums}.items():
             self._expect(f"number of values of {name}", len(values), len(clients))
+        totals = totals_of(record)
         for metric, value in record["metrics"].items():
-            if sum_of(metric) in sums:  # a plug-in's metric may be no ratio of sums
-                mean = ratio(metric, math.fsum(sums[sum_of(metric)]), math.fsum(divisor_of(metric, counts, sums)))
-                self._close_to(metric, float(value), mean, "the ratio of the sums")
+            if (expected := value_of(metric, totals)) is not None:  # a plug-in's metric may be worked out from others
+                self._close_to(metric, float(value), float(expected), "what the sums give")
 
     def _end(self, record: Record) -> None:
         self._expect_time(record, "t", self._clock)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fedscale.report.canvas import RunView, thin
-from fedscale.report.facts import FATES, LOWER_IS_BETTER
+from fedscale.report.facts import FATES, LOWER_IS_BETTER, UNIT_OF
 from fedscale.report.metrics import Metrics
 from fedscale.units import human_bytes, human_seconds
 
@@ -42,10 +42,12 @@ class TextTable:
 
 
 def show(metric: str, value: float | None) -> str:
-    """Format a metric: accuracy in percent, others with four digits."""
+    """Format a metric: accuracy in percent, others with four digits and their unit."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.1%}".replace("%", " %") if metric == "accuracy" else f"{value:.4g}"
+    if metric == "accuracy":
+        return f"{value:.1%}".replace("%", " %")
+    return f"{value:.4g} {UNIT_OF.get(metric, '')}".rstrip()
 
 
 def real_seconds(timings: Path) -> float | None:

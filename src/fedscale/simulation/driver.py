@@ -285,7 +285,7 @@ class Simulation:
         self._write_test(evaluate.version, evaluate.time, results)
 
     def _write_test(self, version: int, time: Micros, results: Sequence[ClientSums]) -> None:
-        tested = summarise(results, version)
+        tested = summarise(results, version, self._testing.task)
         self._metrics = tested.metrics
         self._recorder.evaluate(version, time, self._testing.split, tested)
 

@@ -14,13 +14,11 @@ from fedscale.execute.sums import COUNT
 from fedscale.job import LocalConf
 from fedscale.learn.conf import TrainConf
 from fedscale.outcomes import Fate, Outcome
-from fedscale.report.facts import DIVISOR_OF, divisor_of
+from fedscale.pooled import pool
 from fedscale.report.recorder import Tested
+from fedscale.report.scores import metrics_of
 
 REMEDY: Final = "the model diverges: try a lower learning rate"
-
-RATIOS: Final = {"correct": "accuracy", "correct_before": "accuracy_before", "attacked": "attack_success"}
-"""Metrics whose name differs from that of the sum they are made from."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,14 @@ class Training:
 
 @dataclass(frozen=True)
 class Testing:
-    """Whom versions are tested on: the name of the split, and its clients; or that tasks do it, and train nothing."""
+    """Whom versions are tested on: the name of the split, and its clients; or that tasks do it, and train nothing.
+
+    ``task`` is the name of the dataset's.
+    """
 
     split: str
     clients: IntArray
+    task: str
     in_tasks: bool = False
 
 
@@ -65,8 +67,8 @@ def of_tasks(outcomes: Sequence[Outcome]) -> list[ClientSums]:
     return [ClientSums(one.client, int(one.metrics[COUNT]), own) for one, own in zip(done, sums, strict=True)]
 
 
-def summarise(results: Sequence[ClientSums], version: int) -> Tested:
-    """Return the test of ``version`` as it stands in the log: sums per client, and their ratios over all.
+def summarise(results: Sequence[ClientSums], version: int, task: str) -> Tested:
+    """Return the test of ``version`` as it stands in the log: sums per client, and what they give over all.
 
     Raises:
         RunError: a sum is not finite, clients report different sums, or nobody made a prediction.
@@ -79,10 +81,6 @@ def summarise(results: Sequence[ClientSums], version: int) -> Tested:
     if not all(math.isfinite(value) for values in sums.values() for value in values):
         raise RunError(f"version {version}: the loss on test clients is not finite; {REMEDY}")
     count = [result.count for result in results]
-    metrics = {}
-    for name, values in sums.items():
-        metric = RATIOS.get(name, name)
-        total = sum(divisor_of(metric, count, sums))
-        if name not in DIVISOR_OF.values() and total:
-            metrics[metric] = sum(values) / total
-    return Tested([result.client for result in results], count, sums, metrics)
+    totals = pool(result.pooled for result in results)
+    metrics = metrics_of({"count": count, "sums": sums, "totals": totals}, task)
+    return Tested([result.client for result in results], count, sums, metrics, totals)

@@ -15,13 +15,24 @@ MODELS: Final[Table[nn.Module]] = Table(
         "mlp": "fedscale.learn.models.dense:mlp",
         "cnn": "fedscale.learn.models.conv:cnn",
         "femnist_cnn": "fedscale.learn.models.conv:femnist_cnn",
+        "go_cnn": "fedscale.learn.models.conv:GoCNN",
+        "video_cnn": "fedscale.learn.models.conv:VideoCNN",
         "context_mlp": "fedscale.learn.models.text:ContextMLP",
         "char_gru": "fedscale.learn.models.text:CharGRU",
         "char_lstm": "fedscale.learn.models.text:CharLSTM",
+        "word_lstm": "fedscale.learn.models.text:WordLSTM",
+        "bag_of_words": "fedscale.learn.models.text:BagOfWords",
         "transformer": "fedscale.learn.models.transformer:Transformer",
+        "reader": "fedscale.learn.models.transformer:Reader",
+        "wide_deep": "fedscale.learn.models.fields:WideDeep",
+        "factorization_machine": "fedscale.learn.models.fields:FactorizationMachine",
+        "coordinates_mlp": "fedscale.learn.models.paths:CoordinatesMLP",
+        "trajectory_gru": "fedscale.learn.models.paths:TrajectoryGRU",
+        "ctc_gru": "fedscale.learn.models.audio:CtcGRU",
         "resnet18": "fedscale.learn.models.vision:resnet18",
         "mobilenet_v2": "fedscale.learn.models.vision:mobilenet_v2",
         "shufflenet_v2": "fedscale.learn.models.vision:shufflenet_v2",
     },
 )
-"""A factory gets the dataset's ``sample_shape``, ``classes`` and ``card``, as far as it has parameters for them."""
+"""A factory gets the dataset's ``sample_shape``, ``classes`` (`fedscale.learn.tasks.outputs_of`) and ``card``, as
+far as it has parameters for them."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Iterator
 
+import torch
+from torch import Tensor, nn
+
+from fedscale.errors import JobError
 from fedscale.learn.models.checks import image
 from fedscale.learn.narrow import scaler, units
 from fedscale.section import Portion, Positive
@@ -59,3 +63,59 @@ def femnist_cnn(sample_shape: tuple[int, ...] | None, classes: int, width_share:
         nn.ReLU(),
         nn.Linear(hidden, classes),
     )
+
+
+class GoCNN(nn.Module):
+    """Which move is played, from planes of a board: 3×3 convolutions throughout, and a logit for each point.
+
+    C. Maddison et al., "Move Evaluation in Go Using Deep Convolutional Neural Networks", 2015, with fewer layers.
+    Classes are the points row by row, and one more for a pass if there is one.
+    """
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...] | None,
+        classes: int,
+        channels: Positive = 64,
+        layers: Positive = 4,
+    ) -> None:
+        super().__init__()
+        planes, height, width, self.shape = image("go_cnn", sample_shape)
+        if classes - height * width not in (0, 1):
+            raise JobError(f"model 'go_cnn': {classes} classes are neither its {height * width} points nor one more")
+        self.features = nn.Sequential(*convolutions(planes, [channels] * layers, stride=1))
+        self.points = nn.Conv2d(channels, 1, 1)
+        self.stay = nn.Linear(channels, 1) if classes > height * width else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of (n, planes, height, width)."""
+        features = self.features(self.shape(x))
+        points: Tensor = self.points(features).flatten(1)
+        return points if self.stay is None else torch.cat([points, self.stay(features.mean((2, 3)))], dim=1)
+
+
+class VideoCNN(nn.Module):
+    """The mean over frames of what a small network sees in each, for frames (times, planes, height, width).
+
+    Pooling over time is the simplest of the ways compared by A. Karpathy et al. 2014 and J. Ng et al. 2015.
+    """
+
+    def __init__(self, sample_shape: tuple[int, ...] | None, classes: int, channels: Positive = 16) -> None:
+        super().__init__()
+        if sample_shape is None or len(sample_shape) != 4:
+            raise JobError(f"model 'video_cnn' is for frames (times, planes, height, width), not {sample_shape}")
+        sizes = [channels, 2 * channels, 4 * channels]
+        self.features = nn.Sequential(*convolutions(sample_shape[1], sizes, stride=2))
+        self.output = nn.Linear(4 * channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of (n, times, planes, height, width)."""
+        features = self.features(x.flatten(0, 1)).mean((2, 3))
+        logits: Tensor = self.output(features.view(*x.shape[:2], -1).mean(1))
+        return logits
+
+
+def convolutions(planes: int, sizes: list[int], stride: int) -> Iterator[nn.Module]:
+    """Yield 3×3 convolutions of these sizes, each with a normalisation over all of its channels and ReLU."""
+    for few, many in zip([planes, *sizes], sizes, strict=False):
+        yield from (nn.Conv2d(few, many, 3, stride=stride, padding=1), nn.GroupNorm(1, many), nn.ReLU())

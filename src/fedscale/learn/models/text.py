@@ -1,6 +1,6 @@
-"""Character models: token numbers (n, length) in, logits (n, length, classes) out; token 0 is padding.
+"""Models of text: token numbers (n, length) in, logits (n, length, classes) out; token 0 is padding.
 
-Rows are padded at their end and every model here is causal, so padding changes nothing before it.
+Rows are padded at their end and every model here but `BagOfWords` is causal, so padding changes nothing before it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedscale.errors import JobError
 from fedscale.learn.models.checks import Shape, tokens
 from fedscale.learn.narrow import scaler, units
 from fedscale.section import Portion, Positive
@@ -88,4 +89,49 @@ class CharLSTM(nn.Module):
         """Return the logits of the token after each position."""
         states, _ = self.recurrent(self.embedding(tokens))
         logits: Tensor = self.output(states)
+        return logits
+
+
+class WordLSTM(nn.Module):
+    """An LSTM layer between embeddings and a projection back to their width, for thousands of words.
+
+    The defaults are those of S. Reddi et al. for StackOverflow ("Adaptive Federated Optimization", 2021, table 9).
+    """
+
+    def __init__(
+        self, classes: int, sample_shape: Shape = None, embedding: Positive = 96, hidden: Positive = 670
+    ) -> None:
+        super().__init__()
+        tokens("word_lstm", sample_shape)
+        self.embedding = nn.Embedding(classes, embedding)
+        self.recurrent = nn.LSTM(embedding, hidden, batch_first=True)
+        self.projection = nn.Linear(hidden, embedding)
+        self.output = nn.Linear(embedding, classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the token after each position."""
+        states, _ = self.recurrent(self.embedding(tokens))
+        logits: Tensor = self.output(self.projection(states))
+        return logits
+
+
+class BagOfWords(nn.Module):
+    """Logistic regression on the mean of words' embeddings (A. Joulin et al. 2017), for samples of ``x``.
+
+    An ``x`` is one row of word numbers of fixed length, below ``words``; 0 is padding.
+    """
+
+    def __init__(self, sample_shape: Shape, classes: int, words: Positive = 10_000, embedding: Positive = 64) -> None:
+        super().__init__()
+        if sample_shape is None or len(sample_shape) != 1:
+            raise JobError(f"model 'bag_of_words' is for samples (words,), not for samples of shape {sample_shape}")
+        self.embedding = nn.Embedding(words, embedding)
+        self.output = nn.Linear(embedding, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of (n, length) word numbers."""
+        words = x.long()
+        real = (words != 0).to(self.output.weight.dtype)
+        total = (self.embedding(words) * real[..., None]).sum(-2)
+        logits: Tensor = self.output(total / real.sum(-1, keepdim=True).clamp(min=1))
         return logits

@@ -44,12 +44,42 @@ class Transformer(nn.Module):
         return logits
 
 
+class Reader(nn.Module):
+    """The same without a mask, so that every token sees the whole row: two logits at every position, (n, length, 2).
+
+    They are for the first and the last token of an answer (J. Devlin et al., "BERT", 2019, §4.2). Padding is not seen.
+    """
+
+    def __init__(
+        self, classes: int, sample_shape: Shape = None, width: Positive = 64, heads: Positive = 4, layers: Positive = 2
+    ) -> None:
+        super().__init__()
+        tokens("reader", sample_shape)
+        if width % (2 * heads):
+            raise bad_option("model 'reader'", "width", f"a multiple of 2 × heads = {2 * heads}", width)
+        self.embedding = nn.Embedding(classes, width)
+        self.blocks = nn.ModuleList(Block(width, heads, causal=False) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits of the answer's beginning and end."""
+        embedded = self.embedding(tokens)
+        length, width = embedded.shape[-2:]
+        states = embedded + positions(length, width, tokens.device)
+        for block in self.blocks:
+            states = block(states, tokens == 0)
+        logits: Tensor = self.output(self.norm(states))
+        return logits
+
+
 class Block(nn.Module):
     """x + attention(norm x), then x + perceptron(norm x)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.attention_norm = nn.LayerNorm(width)
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
@@ -57,20 +87,23 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (n, length, width) from the same shape."""
-        x = x + self._attend(self.attention_norm(x))
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return (n, length, width) from the same shape; where ``padding`` (n, length) is true nobody looks."""
+        x = x + self._attend(self.attention_norm(x), padding)
         result: Tensor = x + self.down(functional.relu(self.up(self.perceptron_norm(x))))
         return result
 
-    def _attend(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, padding: Tensor | None) -> Tensor:
         # Plain products: torch's fused attention has no rule for `torch.func.vmap` on a CPU and falls back to a loop,
         # and on rows of 80 tokens it is no quicker.
         parts = self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = (part.transpose(-3, -2) for part in parts.unbind(-3))
         scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
-        later = torch.full(scores.shape[-2:], -math.inf, device=x.device).triu(1)
-        attended = torch.softmax(scores + later, dim=-1) @ values
+        if self.causal:
+            scores = scores + torch.full(scores.shape[-2:], -math.inf, device=x.device).triu(1)
+        if padding is not None:
+            scores = scores.masked_fill(padding[:, None, None], -1e9)
+        attended = torch.softmax(scores, dim=-1) @ values
         mixed: Tensor = self.mix(attended.transpose(-3, -2).flatten(-2))
         return mixed
 

@@ -1,0 +1,97 @@
+"""Two rounds of every task on a small store: its metric is in the log, the check finds nothing, a report is written."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from fedscale import Job, simulate
+from fedscale.cli.main import app
+from fedscale.report.check import check_log
+from fedscale.report.log import read_log
+from fedscale.simulation.progress import Silent
+from toys import TOYS, write_toy
+
+RUNS = ("multilabel", "click", "ratings", "numbers", "places", "ways", "translation", "span", "transcription")
+
+
+def job_of(path, name, **settings):
+    given = {
+        "data": {"name": str(path), "split": {"train": 0.5, "validation": 0.0, "test": 0.5}},
+        "local": {"steps": 3, "batch_size": 4, "lr": TOYS[name][2]},
+        "rounds": {"participants": 3, "count": 2},
+        "availability": "off",
+        "evaluate": {"every": 1},
+        **settings,
+    }
+    return Job.parse(given)
+
+
+@pytest.fixture
+def store(tmp_path):
+    def write(name):
+        write_toy(tmp_path / name, name)
+        return tmp_path / name
+
+    return write
+
+
+def evaluations(log):
+    return [record for record in read_log(log) if record["kind"] == "evaluate"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_rounds(name, store, tmp_path):
+    card = TOYS[name][0]
+    run = simulate(job_of(store(name), name), tmp_path / "run", workers=1, observer=Silent())
+    tested = evaluations(run.log)
+    assert [record["version"] for record in tested] == [1, 2]
+    assert all(card.metric in record["metrics"] for record in tested)
+    assert check_log(run.log).findings == []
+    assert run.metrics.headline["final"] == tested[-1]["metrics"][card.metric]
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+
+
+def altered(log, out, change):
+    """Write a log with a change of its last test, chained anew."""
+    from fedscale.report.log import ROOT, link
+
+    chain = ROOT
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    change([record for record in records if record["kind"] == "evaluate"][-1])
+    lines = []
+    for record in records:
+        body = json.dumps({name: value for name, value in record.items() if name != "chain"}, separators=(",", ":"))
+        chain = link(chain, body)
+        lines.append(f'{body[:-1]},"chain":"{chain}"}}')
+    out.write_text("\n".join(lines) + "\n")
+    return out
+
+
+def test_pooled_counts_are_the_same_for_any_number_of_workers_and_checked(store, tmp_path):
+    """There are more clients to test than one worker tests in one go, so that totals come in parts."""
+    write_toy(tmp_path / "many", "multilabel", clients=40)
+    job = job_of(tmp_path / "many", "multilabel")
+    one, two = (simulate(job, tmp_path / str(n), workers=n, observer=Silent()) for n in (1, 2))
+    assert one.log.read_bytes() == two.log.read_bytes()
+    record = evaluations(one.log)[-1]
+    total = record["totals"]["label_scores"]
+    assert (total["size"], sum(total["counts"])) == (6 * 2 * 200, 6 * sum(record["count"]))
+
+    def more(found):
+        found["totals"]["label_scores"]["counts"][-1] += 40
+
+    (finding,) = check_log(altered(one.log, tmp_path / "other.jsonl", more)).findings
+    assert "macro_ap is" in finding
+
+
+def test_a_metric_that_the_sums_do_not_give_is_found(store, tmp_path):
+    run = simulate(job_of(store("numbers"), "numbers"), tmp_path / "run", workers=1, observer=Silent())
+
+    def better(found):
+        found["metrics"]["rmse"] *= 0.9
+
+    (finding,) = check_log(altered(run.log, tmp_path / "other.jsonl", better)).findings
+    assert "rmse is" in finding
+    assert "what the sums give" in finding
