@@ -302,7 +302,7 @@ def test_a_dry_run_prices_tests_and_tests_nobody(three_sets, tmp_path):
         (lambda records: records.pop(5), "what the tasks of version 1 found has no line"),
         (lambda records: records[5].update(clients=[0, 2, 1]), r"clients is \[0, 2, 1\], expected \[0, 1, 2\]"),
         (lambda records: records[2].update(loss=1.0, weight=1), "loss is 1.0, but the job only tests"),
-        (lambda records: records[5]["metrics"].update(rows=2.0), "rows is 2.0, but the ratio of the sums is 1.0"),
+        (lambda records: records[5]["metrics"].update(rows=2.0), "rows is 2.0, but what the sums give is 1.0"),
     ],
 )
 def test_the_check_finds_what_contradicts_the_tasks(three_sets, tmp_path_factory, change, finding):
