@@ -23,6 +23,51 @@ TAOBAO = {
 
 DAY = "2021-01-01T11_2021-01-02T11"
 
+_SENT = (
+    "time (ns GMT),session_id,index,expt_id,channel,video_ts,format,size,ssim_index,cwnd,in_flight,min_rtt,rtt,"
+    "delivery_rate"
+)
+_ACKED = "time (ns GMT),session_id,index,expt_id,channel,video_ts"
+BEGIN = 1_609_500_000_000_000_000
+ANNA, BERT = "QW5uYQ+/nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "QmVydAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+def sent(session: str, index: int, second: float, piece: int, size: int, rate: int = 0, more: str = "") -> str:
+    """Return a row of video_sent: what is measured is 10 packets, 4 in flight, 20 and 30 ms."""
+    time = BEGIN + round(second * 1e9)
+    return f"{time},{session},{index},7,nbc,{piece * 180180},854x480-24,{size},0.98,10,4,20000,30000,{rate}{more}\n"
+
+
+def acked(session: str, index: int, second: float, piece: int, more: str = "") -> str:
+    """Return a row of video_acked."""
+    return f"{BEGIN + round(second * 1e9)},{session},{index},7,nbc,{piece * 180180}{more}\n"
+
+
+def puffer(sent_rows: str, acked_rows: str, more: str = "", folder: str = f"{DAY}/") -> dict[str, str]:
+    """Return a day's two files; ``more`` is what newer headers have at their ends."""
+    return {
+        f"{folder}video_sent_{DAY}.csv": f"{_SENT}{more}\n{sent_rows}",
+        f"{folder}video_acked_{DAY}.csv": f"{_ACKED}{more}\n{acked_rows}",
+    }
+
+
+PUFFER = puffer(
+    sent(ANNA, 0, 0, 1, 500_000)
+    + sent(BERT, 3, 0, 1, 100_000)
+    + sent(ANNA, 0, 2, 2, 250_000, 125_000)
+    + sent(ANNA, 0, 4, 3, 1_000_000)
+    + sent(BERT, 3, 2, 2, 125_000)
+    + sent(ANNA, 1, 8, 1, 500_000)
+    + sent(ANNA, 0, 9, 9, 1),
+    acked(ANNA, 0, 0.5, 1)
+    + acked(BERT, 3, 0.125, 1)
+    + acked(ANNA, 0, 4.5, 2)  # after the third piece is sent
+    + acked(ANNA, 0, 6, 3)
+    + acked(BERT, 3, 3, 2)
+    + acked(ANNA, 1, 9, 1)
+    + acked(ANNA, 0, 0.25, 8),  # never sent
+)
+
 
 def write(folder: Path, content: dict[str, str]) -> Path:
     """Write files by name under ``folder``, and return it."""

@@ -158,6 +158,12 @@ def test_options_are_part_of_the_name() -> None:
     assert Toy(raw=Path("/somewhere"), clients=5, limit=7).directory == "toy-clients=5-limit=7"
 
 
+def test_when_nothing_is_usable(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"raw: no sample is left of 2 rows: 2 too large"):
+        Toy(raw=raw(tmp_path, "ann 100\nbob 200\n")).write(tmp_path / "store", Notes())
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
 @pytest.mark.parametrize("importer", [Toy, InProcesses])
 def test_an_error_leaves_nothing(tmp_path: Path, importer: type[Toy]) -> None:
     with pytest.raises(DataError, match="negative"):

@@ -21,6 +21,7 @@ DATASETS: Final[Table[Entry]] = Table(
     "dataset",
     {
         "digits": "fedscale.data.importers.digits:Digits",
+        "puffer": "fedscale.data.importers.puffer:Puffer",
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
         "shakespeare": "fedscale.data.importers.shakespeare:Shakespeare",
         "synthetic": "fedscale.data.importers.synthetic:Synthetic",

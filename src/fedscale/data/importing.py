@@ -151,6 +151,9 @@ class Importer(ABC):
             notes.progress("clients written", clients)
             if len(counts):
                 yield counts, loaded.columns
+        if clients == 0:
+            reasons = "; ".join(f"{rows} {reason}" for reason, rows in sorted(notes.skipped.items()))
+            raise DataError(f"{self.raw}: no sample is left of {notes.read} rows{reasons and ': '}{reasons}")
 
 
 def absent(card: Card) -> str:

@@ -1,0 +1,228 @@
+"""``puffer``: how fast the next piece of a video will arrive, from the pieces before; a viewer's session is a client.
+
+F. Yan et al., "Learning in situ: a randomized experiment in video streaming", NSDI 2020. The owner publishes for
+every day when each piece (2.002 s of video) was sent, and when its arrival was acknowledged; a piece is the same in
+both files if session, index, channel and presentation time are. Rows of both files are gathered by session, and pieces
+meet their acknowledgements when a group of sessions is loaded: no file is kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fedscale.data.card import Card, Figures, RawFile
+from fedscale.data.identity import client_keys
+from fedscale.data.importing import Importer, Loaded, Scanned
+from fedscale.data.notes import Notes
+from fedscale.data.ragged import IntArray
+from fedscale.data.rawcsv import Dialect, Rows, read_csv
+from fedscale.data.rawfile import found, nothing
+from fedscale.errors import DataError
+from fedscale.section import Component
+
+PAST: Final = 8
+"""Pieces before that a sample knows, as in Fugu (§4.2 of the paper)."""
+
+MEASURED: Final = {"size": 1e3, "cwnd": 1.0, "in_flight": 1.0, "min_rtt": 1e3, "rtt": 1e3, "delivery_rate": 1e3}
+"""What is measured when a piece is sent, and what it is divided by: bytes to kB, µs to ms, bytes/s to kB/s."""
+
+FEATURES: Final = ("size", "transmission time", "cwnd", "in_flight", "min_rtt", "rtt", "delivery_rate")
+
+_KEY: Final = {
+    "time (ns GMT)": pa.int64(),
+    "session_id": pa.large_string(),
+    "index": pa.int64(),
+    "channel": pa.large_string(),
+    "video_ts": pa.int64(),
+}
+_SENT: Final = {**_KEY, **dict.fromkeys(MEASURED, pa.float64())}
+_PLAIN: Final = Dialect(quoted=False, rename={"time": "time (ns GMT)"})
+
+CARD: Final = Card(
+    name="puffer",
+    title="Puffer's video streams",
+    description="the throughput at which the next piece of a video stream arrives, from the pieces before it",
+    task="regression",
+    metric="mae",
+    model=Component(name="mlp"),
+    modality="tensor",
+    sample_shape=(PAST, len(FEATURES)),
+    x_scale=0.1,
+    client_is="session of a viewer (session_id, drawn anew each day)",
+    licence="free for research; the owner asks to be cited, and to download once",
+    terms=(
+        "fetch video_sent_<day>.csv and video_acked_<day>.csv of the days wanted from "
+        "https://puffer.stanford.edu/results/ (<day> = 2021-01-01T11_2021-01-02T11 and the six that follow, as in the paper)"
+    ),
+    source="Stanford University, https://puffer.stanford.edu/data-description/",
+    files=tuple(
+        RawFile(
+            name=f"{day}/{kind}_{day}.csv",
+            url=f"https://storage.googleapis.com/puffer-data-release/{day}/{kind}_{day}.csv",
+        )
+        for day in (f"2021-01-{first:02d}T11_2021-01-{first + 1:02d}T11" for first in range(1, 8))
+        for kind in ("video_sent", "video_acked")
+    ),
+    layout=(
+        "<day>/video_sent_<day>.csv: time (ns GMT), session_id, index, expt_id, channel, video_ts, format, size "
+        "(bytes), ssim_index, cwnd, in_flight (packets), min_rtt, rtt (µs), delivery_rate (bytes/s), since 2021-06-12 "
+        "also buffer, cum_rebuf; <day>/video_acked_<day>.csv: the first six, since then also buffer, cum_rebuf; also without folders"
+    ),
+    preprocessing=(
+        "a piece meets the first acknowledgement after it of the same session, index, channel and video_ts; its "
+        "throughput is size / (acknowledged − sent). A stream is a session and an index, in the order of sending; "
+        f"every piece but the first is a sample. The up to {PAST} pieces before it, the last at the end, zeros where "
+        "there are fewer, are the input: ln(1 + value), sizes in kB, times in ms, rates in kB/s; the transmission time "
+        "of a piece that is still on its way when the next is sent is the time so far"
+    ),
+    sample=f"x: float32 ({PAST}, {len(FEATURES)}), {', '.join(FEATURES)}; y: float32, ln of throughput in Mbit/s",
+    paper=Figures(clients=121_551, samples=15_400_000),
+    citation="F. Yan et al.: Learning in situ: a randomized experiment in video streaming. NSDI 2020",
+    verification="hand-made",
+    verified="both generations of headers, as the owner's code writes them; rows made by hand, no real ones were seen",
+)
+
+
+@dataclass(frozen=True)
+class Puffer(Importer):
+    """Pieces of video by session, from ``video_sent`` and ``video_acked``."""
+
+    @property
+    def card(self) -> Card:
+        """Return the card."""
+        return CARD
+
+    def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
+        """Yield acknowledgements, then what was sent, day by day."""
+        paths = found(raw, "video_sent_*.csv", "*/video_sent_*.csv")
+        if not paths:
+            raise nothing(raw, CARD.name, ["video_sent_<day>.csv and video_acked_<day>.csv"])
+        for path in paths:
+            for block in read_csv(_acknowledged(path), _KEY, notes, _PLAIN):
+                yield _scanned(block, sent=False)
+            for block in read_csv(path, _SENT, notes, _PLAIN):
+                notes.read += len(block.table)
+                yield _scanned(block, sent=True)
+
+    def load(self, rows: pa.Table) -> Loaded:
+        """Join what was sent with what arrived, and return a sample for every piece that has one before it."""
+        sent = rows["sent"].to_numpy().astype(bool)
+        place, acked = _pairs(rows)
+        kept = np.zeros(len(rows), np.bool_)
+        if len(place) == 0:
+            return Loaded(_none(), kept, {"not acknowledged": int(sent.sum())})
+        table = rows.take(pa.array(place))
+        begun = table["time"].to_numpy()
+        order = np.lexsort((begun, table["index"].to_numpy(), _sessions(rows)[place]))
+        table, place, begun, acked = table.take(pa.array(order)), place[order], begun[order], acked[order]
+        first = _stream_starts(_sessions(rows)[place], table["index"].to_numpy())
+        samples = np.flatnonzero(np.arange(len(place)) > first)
+        x = _past(table, begun, acked, first, samples)
+        seconds = (acked - begun)[samples] / 1e9
+        y = np.log(8e-6 * table["size"].to_numpy()[samples] / seconds).astype(np.float32)
+        kept[place[samples]] = True
+        skipped = {"not acknowledged": int(sent.sum()) - len(place), "first of its stream": len(place) - len(samples)}
+        return Loaded({"x": x, "y": y}, kept, skipped)
+
+
+def _acknowledged(sent: Path) -> Path:
+    """Return the file of acknowledgements that belongs to one of what was sent."""
+    stem = sent.name.split(".csv")[0].replace("video_sent", "video_acked", 1)
+    paths = found(sent.parent, f"{stem}.csv")
+    if not paths:
+        raise DataError(f"{sent}: {stem}.csv, which says when its pieces arrived, is not beside it: fetch it too")
+    return paths[0]
+
+
+def _scanned(block: Rows, *, sent: bool) -> Scanned:
+    table = block.table
+    _check(block, "session_id", pc.equal(table["session_id"], ""))
+    _check(block, "time (ns GMT)", pc.less_equal(table["time (ns GMT)"], 0))
+    zeros = pa.array(np.zeros(len(table), np.float32))
+    columns: dict[str, Any] = dict.fromkeys(MEASURED, zeros)
+    if sent:
+        for name in MEASURED:
+            _check(block, name, pc.invert(pc.is_finite(table[name])))
+            columns[name] = table[name].cast(pa.float32())
+        _check(block, "size", pc.less_equal(table["size"], 0))
+    session = client_keys(table["session_id"])[:, 0]
+    rows = {
+        "sent": pa.array(np.full(len(table), sent, np.int8)),
+        "time": table["time (ns GMT)"],
+        "session": pa.array(session),
+        "index": table["index"],
+        "channel": table["channel"].cast(pa.string()),
+        "video_ts": table["video_ts"],
+        **columns,
+    }
+    return Scanned(table["session_id"].combine_chunks(), pa.table(rows), counted=sent)
+
+
+def _check(block: Rows, name: str, wrong: pa.ChunkedArray) -> None:
+    first = pc.index(wrong, True).as_py()
+    if first >= 0:
+        value = block.table[name][first].as_py()
+        raise DataError(f"{block.where(first)}, column {name!r}: {value!r} cannot be: the row is damaged")
+
+
+def _sessions(rows: pa.Table) -> IntArray:
+    """Number the sessions of rows that lie together by session, in their order."""
+    session = rows["session"].to_numpy()
+    return np.cumsum(np.r_[0, session[1:] != session[:-1]])
+
+
+def _pairs(rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.int64]]:
+    """Return the rows of pieces that arrived, and when they did.
+
+    Rows of one piece stand together if sorted by what names it, and then by time: a piece that was sent, directly
+    followed by an acknowledgement, is a pair.
+    """
+    channel = rows["channel"].combine_chunks().dictionary_encode().indices.to_numpy()
+    time, sent = rows["time"].to_numpy(), rows["sent"].to_numpy()
+    key = (rows["video_ts"].to_numpy(), channel, rows["index"].to_numpy(), _sessions(rows))
+    order = np.lexsort((sent, time, *key))
+    here, after = order[:-1], order[1:]
+    same = np.logical_and.reduce([part[here] == part[after] for part in key])
+    pair = same & (sent[here] == 1) & (sent[after] == 0) & (time[after] > time[here])
+    return here[pair], time[after[pair]]
+
+
+def _stream_starts(session: IntArray, index: npt.NDArray[np.int64]) -> IntArray:
+    """Return for each piece the place of its stream's first one; pieces are sorted by stream."""
+    begins = np.r_[True, (session[1:] != session[:-1]) | (index[1:] != index[:-1])]
+    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+
+
+def _past(
+    table: pa.Table,
+    begun: npt.NDArray[np.int64],
+    acked: npt.NDArray[np.int64],
+    first: IntArray,
+    samples: IntArray,
+) -> npt.NDArray[np.float32]:
+    """Return the inputs of ``samples``: (n, `PAST`, features)."""
+    measured = np.stack([_logs(table[name].to_numpy() / unit) for name, unit in MEASURED.items()], axis=1)
+    x = np.zeros((len(samples), PAST, len(FEATURES)), np.float32)
+    for back in range(1, PAST + 1):
+        known = samples - back >= first[samples]
+        now, then = samples[known], samples[known] - back
+        spent = np.minimum(acked[then], begun[now]) - begun[then]
+        x[known, PAST - back] = np.insert(measured[then], 1, _logs(spent / 1e6), axis=1)
+    return x
+
+
+def _logs(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    logs: npt.NDArray[np.float32] = np.log1p(np.maximum(values, 0)).astype(np.float32)
+    return logs
+
+
+def _none() -> dict[str, npt.NDArray[Any]]:
+    return {"x": np.zeros((0, PAST, len(FEATURES)), np.float32), "y": np.zeros(0, np.float32)}
