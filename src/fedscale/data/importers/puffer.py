@@ -60,7 +60,8 @@ CARD: Final = Card(
     licence="free for research; the owner asks to be cited, and to download once",
     terms=(
         "fetch video_sent_<day>.csv and video_acked_<day>.csv of the days wanted from "
-        "https://puffer.stanford.edu/results/ (<day> = 2021-01-01T11_2021-01-02T11 and the six that follow, as in the paper)"
+        "https://puffer.stanford.edu/results/ "
+        "(<day> = 2021-01-01T11_2021-01-02T11 and the six that follow, as in the paper)"
     ),
     source="Stanford University, https://puffer.stanford.edu/data-description/",
     files=tuple(
@@ -74,7 +75,8 @@ CARD: Final = Card(
     layout=(
         "<day>/video_sent_<day>.csv: time (ns GMT), session_id, index, expt_id, channel, video_ts, format, size "
         "(bytes), ssim_index, cwnd, in_flight (packets), min_rtt, rtt (µs), delivery_rate (bytes/s), since 2021-06-12 "
-        "also buffer, cum_rebuf; <day>/video_acked_<day>.csv: the first six, since then also buffer, cum_rebuf; also without folders"
+        "also buffer, cum_rebuf; <day>/video_acked_<day>.csv: the first six, since then also buffer, cum_rebuf; also "
+        "without folders"
     ),
     preprocessing=(
         "a piece meets the first acknowledgement after it of the same session, index, channel and video_ts; its "
