@@ -34,7 +34,7 @@ format: install  ## Put the code into the project's format
 	$(BIN)/ruff format src tests benchmarks examples
 
 soak: install  ## Run the slow checks: many kills, a wheel in a clean environment, the whole demo
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak -n 0
 
 bench: install  ## Measure speed and memory
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,12 @@ from fedscale.simulation.progress import Silent
 # No deadline: machines differ, and a first call imports. A failing example is printed so that it can be run again.
 settings.register_profile("fedscale", deadline=None, print_blob=True)
 settings.load_profile("fedscale")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Return two processes for folders and several files of tests, and none but this for one file."""
+    places = {argument.partition("::")[0] for argument in config.args}
+    return 0 if len(places) == 1 and Path(*places).is_file() else 2
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,6 +68,12 @@ class StopAfter(Silent):
 def stop_after():
     """An observer, given a number of attempts, that asks the run to stop then."""
     return StopAfter
+
+
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.soak)], ids="resumed by {}".format)
+def resumed_by(request):
+    """Workers that go on with a run which two began; to start two more takes seconds."""
+    return request.param
 
 
 @pytest.fixture(scope="module")

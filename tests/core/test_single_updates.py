@@ -52,17 +52,19 @@ def plugin(request, tmp_path):
     return path
 
 
-def test_a_median_of_the_updates(plugin, tmp_path):
-    runs = [simulate(job(plugin), tmp_path / f"run{workers}", workers=workers) for workers in (1, 2, 3)]
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.soak)])
+def test_a_median_of_the_updates(plugin, tmp_path, workers):
+    runs = [simulate(job(plugin), tmp_path / f"run{count}", workers=count) for count in (1, workers)]
     assert len({run.log.read_bytes() for run in runs}) == 1
     commits = [record for record in read_log(runs[0].log) if record["kind"] == "commit"]
     assert len(commits) == 4
     assert commits[-1]["loss"] < commits[0]["loss"]
 
 
-def test_it_goes_on_after_a_stop(plugin, tmp_path, stop_after):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_it_goes_on_after_a_stop(plugin, tmp_path, stop_after, workers):
     whole = simulate(job(plugin), tmp_path / "whole", workers=1)
-    simulate(job(plugin), tmp_path / "parts", workers=2, observer=stop_after(2))
+    simulate(job(plugin), tmp_path / "parts", workers=workers, observer=stop_after(2))
     assert resume(tmp_path / "parts", workers=1).log.read_bytes() == whole.log.read_bytes()
 
 

@@ -173,12 +173,13 @@ def test_as_many_workers_join_each_device_as_there_is_room_for(limit, pool, vect
     assert same(there.train(vector, tasks), expected)
 
 
-def test_no_more_join_than_were_asked_for(limit, pool, vector, tasks):
-    limit(devices=2, peak=1, room=1000)
-    there = pool(workers=3)
+@pytest.mark.parametrize(("devices", "workers"), [(1, 2), pytest.param(2, 3, marks=pytest.mark.soak)])
+def test_no_more_join_than_were_asked_for(limit, pool, vector, tasks, devices, workers):
+    limit(devices=devices, peak=1, room=1000)
+    there = pool(workers)
     for _ in range(2):
         there.train(vector, tasks)
-    assert len(there.processes) == 3
+    assert len(there.processes) == workers
 
 
 def test_half_of_the_workers_leave_when_memory_is_not_enough_and_the_rest_goes_on(limit, pool, vector, tasks, here):
@@ -215,8 +216,10 @@ def by_client(tasks, client):
     return next(task.task for task in tasks if task.client == client)
 
 
-@pytest.mark.parametrize("in_process", [True, False])
-@pytest.mark.parametrize("too_large", [[], [5]])
+@pytest.mark.parametrize(
+    ("in_process", "too_large"),
+    [(True, []), (True, [5]), (False, [5]), pytest.param(False, [], marks=pytest.mark.soak)],
+)
 def test_fewer_clients_are_trained_at_once_when_memory_is_not_enough(
     spec, limit, pool, vector, tasks, dataset, in_process, too_large
 ):
@@ -254,7 +257,7 @@ def test_without_a_meter_the_error_ends_the_run_as_ever(limit, pool, vector, tas
     METERS._entries.pop("cpu")
     limit(limit=0)
     with pytest.raises(WorkerError, match="OutOfMemoryError: CUDA out of memory"):
-        pool(workers=2).train(vector, tasks)
+        pool(workers=1).train(vector, tasks)
 
 
 def test_a_test_that_does_not_fit_even_alone_ends_the_run(limit, pool, vector, tmp_path, make_spec):
@@ -288,6 +291,7 @@ def job(limit):
     )
 
 
+@pytest.mark.soak
 def test_the_log_of_a_run_is_the_same_with_and_without_a_limit(limit, job, tmp_path):
     free = simulate(job, tmp_path / "free", workers=1)
     limit(peak=10, room=45, limit=1, seconds=0.01)

@@ -72,7 +72,7 @@ def test_uniform_weights_count_every_client_alike(make_spec, vector, tasks, here
     torch.testing.assert_close(trained.total / trained.weight, torch.stack(alone).mean(0))
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [*(pytest.param(count, marks=pytest.mark.soak) for count in (1, 2)), 3])
 def test_worker_processes_give_the_same_bytes(vector, tasks, pool, workers, here):
     check_same(here(), pool(workers=workers), vector, tasks)
 
@@ -89,7 +89,7 @@ def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks
 
 def test_a_killed_worker_costs_a_retry_and_nothing_else(troubled, vector, tasks, pool, marks, here):
     expected = here().train(vector, tasks)
-    for client in (5, 0, 13):
+    for client in (5, 13):
         (marks / f"{client}-kill-once").touch()
     found = pool(troubled()).train(vector, tasks)
     assert list(marks.iterdir()) == []
@@ -108,25 +108,30 @@ def test_a_worker_killed_from_outside_costs_a_retry_and_nothing_else(make_spec, 
     assert all(torch.equal(expected.total, found.total) for found in results)
 
 
-def test_a_task_that_always_kills_its_worker_fails_alone(troubled, vector, tasks, pool, marks):
+@pytest.mark.parametrize(("workers", "deaths"), [(1, 2), pytest.param(2, 3, marks=pytest.mark.soak)])
+def test_a_task_that_always_kills_its_worker_fails_alone(
+    troubled, vector, tasks, pool, marks, workers, deaths, monkeypatch
+):
+    monkeypatch.setattr("fedscale.limits.TASK_DEATHS", deaths)
     (marks / "5-kill").touch()
-    check_one_failed(pool(troubled()).train(vector, tasks), tasks, deaths=3)
+    check_one_failed(pool(troubled(), workers).train(vector, tasks), tasks, deaths)
 
 
-def test_a_hung_worker_is_replaced(troubled, vector, tasks, pool, marks, monkeypatch, here):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_a_hung_worker_is_replaced(troubled, vector, tasks, pool, marks, monkeypatch, here, workers):
     monkeypatch.setattr("fedscale.limits.TASK_SECONDS", 1.0)
     expected = here().train(vector, tasks)
     (marks / "5-hang-once").touch()
-    assert torch.equal(expected.total, pool(troubled()).train(vector, tasks).total)
+    assert torch.equal(expected.total, pool(troubled(), workers).train(vector, tasks).total)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, pytest.param(2, marks=pytest.mark.soak)])
 def test_broken_updates_are_refused_and_the_rest_is_as_without_them(
     troubled, vector, tasks, pool, marks, workers, here
 ):
     for name in ("5-raise", "0-nan", "13-shape"):
         (marks / name).touch()
-    executor = pool(troubled()) if workers > 1 else here(troubled())
+    executor = pool(troubled(), workers) if workers else here(troubled())
     found = executor.train(vector, tasks)
     fates = {task.client: (report.fate, report.why) for task, report in zip(tasks, found.reports, strict=True)}
     assert fates[5] == (Fate.FAILED, "ValueError: no luck with <object object at 0x…>")
@@ -144,7 +149,7 @@ def test_a_worker_that_cannot_start_is_an_error_and_not_a_wait(make_spec, vector
     broken = tmp_path / "broken.py"
     broken.write_text("this is no python")
     with pytest.raises(WorkerError, match=r"cannot start: plugin .*broken\.py: SyntaxError"):
-        pool(make_spec(plugins=[broken])).train(vector, tasks)
+        pool(make_spec(plugins=[broken]), workers=1).train(vector, tasks)
 
 
 def test_workers_that_keep_ending_between_tasks_are_an_error_and_not_a_loop(
@@ -159,13 +164,13 @@ def test_workers_that_keep_ending_between_tasks_are_an_error_and_not_a_loop(
         "    worker.Worker._model = lambda self, stamp: os._exit(1)\n"
     )
     with pytest.raises(WorkerError, match="end between tasks, again and again"):
-        pool(make_spec(plugins=[plugin])).train(vector, tasks)
+        pool(make_spec(plugins=[plugin]), workers=1).train(vector, tasks)
 
 
 def test_no_file_of_the_shared_memory_has_a_name(make_spec, vector, tasks, planner, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(memory.MEMORY.iterdir()) if memory.MEMORY.is_dir() else set()
-    made = Pool(make_spec(), 2, len(vector), planner)
+    made = Pool(make_spec(), 1, len(vector), planner)
     made.train(vector, tasks)
     assert list(tmp_path.iterdir()) == []
     assert not memory.MEMORY.is_dir() or set(memory.MEMORY.iterdir()) <= before

@@ -70,7 +70,7 @@ def test_the_sum_is_that_of_the_plain_engine(expected, here, vector, tasks):
     assert [report.loss for report in expected.reports] == pytest.approx([report.loss for report in plain.reports])
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(count, marks=pytest.mark.soak) for count in (1, 3))])
 def test_any_number_of_workers_gives_the_same_bytes(expected, pool, vector, tasks, workers):
     found = pool(workers).train(vector, tasks)
     assert torch.equal(found.total, expected.total)
@@ -103,17 +103,24 @@ def deadly(make_spec, tmp_path, *, once):
     return make_spec(stack=8, plugins=[plugin])
 
 
-def test_a_worker_killed_in_a_block_costs_a_retry_and_nothing_else(expected, make_spec, pool, vector, tasks, tmp_path):
-    found = pool(spec=deadly(make_spec, tmp_path, once=True)).train(vector, tasks)
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_a_worker_killed_in_a_block_costs_a_retry_and_nothing_else(
+    expected, make_spec, pool, vector, tasks, tmp_path, workers
+):
+    found = pool(workers, deadly(make_spec, tmp_path, once=True)).train(vector, tasks)
     assert torch.equal(found.total, expected.total)
     assert found.reports == expected.reports
 
 
-def test_of_a_block_that_always_kills_its_worker_one_task_fails(expected, make_spec, pool, vector, tasks, tmp_path):
-    found = pool(spec=deadly(make_spec, tmp_path, once=False)).train(vector, tasks)
+@pytest.mark.parametrize(("workers", "deaths"), [(1, 1), pytest.param(2, 3, marks=pytest.mark.soak)])
+def test_of_a_block_that_always_kills_its_worker_one_task_fails(
+    expected, make_spec, pool, vector, tasks, tmp_path, workers, deaths, monkeypatch
+):
+    monkeypatch.setattr(limits, "TASK_DEATHS", deaths)
+    found = pool(workers, deadly(make_spec, tmp_path, once=False)).train(vector, tasks)
     client = {task.task: task.client for task in tasks}
     assert [client[report.task] for report in found.reports if report.fate is Fate.FAILED] == [13]
-    assert f"ended {limits.TASK_DEATHS} workers" in next(report.why for report in found.reports if report.fate)
+    assert f"ended {deaths} workers" in next(report.why for report in found.reports if report.fate)
     others = [report for report in expected.reports if client[report.task] != 13]
     assert found.weight == sum(report.weight for report in others)
     # Those of the same block were trained one after another in the end, which may round differently.

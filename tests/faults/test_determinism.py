@@ -30,7 +30,7 @@ def test_in_the_rough_job_everything_happens(undisturbed):
     assert check_log(undisturbed / "log.jsonl").ok
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.soak)])
 def test_any_number_of_workers_writes_the_same_bytes(rough_job, undisturbed, tmp_path, workers):
     done = rough.run("run", rough_job, "--out", tmp_path / "run", "--workers", workers)
     assert done.returncode == 0, done.stderr

@@ -61,12 +61,12 @@ def test_clients_begin_with_what_is_left_of_the_model(clients, start, tmp_path):
     np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-5)
 
 
-def test_what_scaffold_sends_beside_updates_stays_whole_and_both_keep_their_part(tmp_path, stop_after):
+def test_what_scaffold_sends_beside_updates_stays_whole_and_both_keep_their_part(tmp_path, stop_after, resumed_by):
     settings = {"algorithm": "scaffold", "compression": up(name="topk", k=7), "checkpoint_every": 1}
     whole = simulate(job(**settings), tmp_path / "whole", workers=1)
     assert {task["bytes_up"] for task in tasks(whole)} == {build_codec("topk", {"k": 7}).size(NUMBERS) + 4 * NUMBERS}
     simulate(job(**settings), tmp_path / "parts", workers=2, observer=stop_after(2))
-    assert resume(tmp_path / "parts", workers=2).log.read_bytes() == whole.log.read_bytes()
+    assert resume(tmp_path / "parts", workers=resumed_by).log.read_bytes() == whole.log.read_bytes()
 
 
 COUNTING = """

@@ -222,7 +222,7 @@ def test_how_samples_are_exposed_by_hand(sampling, local, samples, expected):
         assert len(drawn) == expected[0]
 
 
-def test_the_same_for_two_workers_and_after_a_stop(tmp_path, stop_after):
+def test_the_same_for_two_workers_and_after_a_stop(tmp_path, stop_after, resumed_by):
     """Together with noise that the server keeps, on the updates as a whole."""
     pytest.importorskip("dp_accounting")
     some = {
@@ -233,7 +233,7 @@ def test_the_same_for_two_workers_and_after_a_stop(tmp_path, stop_after):
     }
     whole = simulate(job(**some), tmp_path / "whole", workers=1)
     simulate(job(**some), tmp_path / "parts", workers=2, observer=stop_after(3))
-    assert resume(tmp_path / "parts", workers=2).log.read_bytes() == whole.log.read_bytes()
+    assert resume(tmp_path / "parts", workers=resumed_by).log.read_bytes() == whole.log.read_bytes()
     assert check_log(whole.log).ok
     assert {"local_epsilon", "local_epsilon_median", "epsilon", "clip"} == set(lines(whole, "commit")[-1]["facts"])
 

@@ -244,12 +244,12 @@ def test_the_scaler_acts_in_training_only():
 @pytest.mark.parametrize(
     "assign", ["dynamic", *(pytest.param(name, marks=pytest.mark.soak) for name in ("device", "fixed"))]
 )
-def test_the_same_for_any_workers_and_after_a_stop(assign, tmp_path, stop_after):
+def test_the_same_for_any_workers_and_after_a_stop(assign, tmp_path, stop_after, resumed_by):
     algorithm = {"name": "heterofl", "assign": assign}
     some = {"rounds": {"participants": 3, "over_commitment": 1.3, "count": 5}, "engine": "auto", "checkpoint_every": 1}
     whole = simulate(job(algorithm=algorithm, **some), tmp_path / "whole", workers=1)
     simulate(job(algorithm=algorithm, **some), tmp_path / "parts", workers=2, observer=stop_after(2))
-    assert resume(tmp_path / "parts", workers=2).log.read_bytes() == whole.log.read_bytes()
+    assert resume(tmp_path / "parts", workers=resumed_by).log.read_bytes() == whole.log.read_bytes()
     assert len({task.get("width", 1) for task in lines(whole, "task")}) > 1
 
 

@@ -279,7 +279,7 @@ PERSONAL = ["finetune", "ditto", "fedper", "fedrep"]
 @pytest.mark.parametrize(
     "algorithm", [name if name == "ditto" else pytest.param(name, marks=pytest.mark.soak) for name in PERSONAL]
 )
-def test_the_same_for_two_workers_and_after_a_stop(algorithm, tmp_path, stop_after):
+def test_the_same_for_two_workers_and_after_a_stop(algorithm, tmp_path, stop_after, resumed_by):
     some = {
         "rounds": {"participants": 3, "over_commitment": 1.3, "count": 6},
         "local": {"batch_size": 8},
@@ -289,7 +289,7 @@ def test_the_same_for_two_workers_and_after_a_stop(algorithm, tmp_path, stop_aft
     }
     whole = simulate(held_out(algorithm=algorithm, **some), tmp_path / "whole", workers=1)
     simulate(held_out(algorithm=algorithm, **some), tmp_path / "parts", workers=2, observer=stop_after(3))
-    assert resume(tmp_path / "parts", workers=2).log.read_bytes() == whole.log.read_bytes()
+    assert resume(tmp_path / "parts", workers=resumed_by).log.read_bytes() == whole.log.read_bytes()
 
 
 @pytest.mark.parametrize("algorithm", PERSONAL)

@@ -70,6 +70,7 @@ def test_asynchronous_rounds_ask_it_too(name, tmp_path, stop_after):
     assert CliRunner().invoke(app, ["check", str(whole.directory)]).exit_code == 0
 
 
+@pytest.mark.soak
 def test_the_number_of_workers_does_not_matter(tmp_path):
     job = recipe("synthetic").with_settings(settings("tifl"))
     one, two = (simulate(job, tmp_path / str(workers), workers=workers) for workers in (1, 2))

@@ -196,6 +196,7 @@ def test_a_dry_run_has_the_facts_of_the_run_it_stands_for(tmp_path):
     assert {"late", "dropped", "cancelled"} <= {r["fate"] for r in one if r["kind"] == "task"}
 
 
+@pytest.mark.soak
 def test_two_workers_write_the_same_bytes(tmp_path):
     one = simulate(busy_job(), tmp_path / "one", workers=1)
     two = simulate(busy_job(), tmp_path / "two", workers=2)

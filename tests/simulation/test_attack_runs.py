@@ -54,12 +54,19 @@ def test_success_is_counted_over_the_samples_that_it_is_about(tmp_path):
     assert {"attackable", "attacked"}.isdisjoint(record["metrics"])
 
 
-def test_both_engines_and_any_number_of_workers_agree(tmp_path):
-    attack = {"name": "backdoor", "target": 1, "size": 2, "value": 3, "fraction": 0.3}
-    one = simulate(job(attack=attack, engine="vectorised"), tmp_path / "one", workers=1)
-    two = simulate(job(attack=attack, engine="vectorised"), tmp_path / "two", workers=2)
-    plain = simulate(job(attack=attack), tmp_path / "plain", workers=1)
+BACKDOOR = {"name": "backdoor", "target": 1, "size": 2, "value": 3, "fraction": 0.3}
+
+
+@pytest.mark.soak
+def test_any_number_of_workers_agrees(tmp_path):
+    one = simulate(job(attack=BACKDOOR, engine="vectorised"), tmp_path / "one", workers=1)
+    two = simulate(job(attack=BACKDOOR, engine="vectorised"), tmp_path / "two", workers=2)
     assert one.log.read_bytes() == two.log.read_bytes()
+
+
+def test_both_engines_agree(tmp_path):
+    one = simulate(job(attack=BACKDOOR, engine="vectorised"), tmp_path / "one", workers=1)
+    plain = simulate(job(attack=BACKDOOR), tmp_path / "plain", workers=1)
     assert last(plain)["metrics"]["attack_success"] == pytest.approx(last(one)["metrics"]["attack_success"], abs=0.02)
     assert last(one)["metrics"]["attack_success"] > 0.4
 

@@ -153,7 +153,12 @@ def without(tmp_path_factory, dataset_cache):
 
 
 @pytest.mark.parametrize(
-    ("name", "workers"), [*((name, 1) for name in REFUSED), ("nan", 2), ("wrong_shape", 2), ("huge", 2)]
+    ("name", "workers"),
+    [
+        *((name, 1) for name in REFUSED),
+        ("wrong_shape", 2),
+        *(pytest.param(name, 2, marks=pytest.mark.soak) for name in ("nan", "huge")),
+    ],
 )
 def test_refused_results_count_for_nothing(name, workers, without, plain, tmp_path):
     run = simulate(job(**REFUSED[name]), tmp_path / "run", workers=workers)

@@ -201,8 +201,9 @@ def test_asynchronous_clients_are_paced_too(tmp_path, stop_after):
     assert resume(tmp_path / "parts", workers=1).log.read_bytes() == run.log.read_bytes()
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("error_feedback", [True, False])
-def test_narrow_models_are_paced_and_compressed(error_feedback, tmp_path):
+def test_narrow_models_are_paced_and_compressed(error_feedback, workers, tmp_path):
     topk = {"name": "topk", "ratio": 0.1, "error_feedback": error_feedback}
     asked = {"steps": [1, 20], "seconds": 9, "compression": [topk]}
     some = {"algorithm": {"name": "heterofl", "widths": [1, 0.5], "assign": "dynamic"}, "compression": {"up": "half"}}
@@ -213,9 +214,8 @@ def test_narrow_models_are_paced_and_compressed(error_feedback, tmp_path):
     assert {(task.get("width", 1), task.get("level", 0)) for task in tasks(run)} >= {(1, 0), (0.5, 0)}
     population = next(record for record in read_log(run.log) if record["kind"] == "population")
     assert len({load["bytes_up"] for load in population["loads"]}) == 4
-    if error_feedback:
-        again = simulate(job(tmp_path, asked, **some), tmp_path / "again", workers=2)
-        assert again.log.read_bytes() == run.log.read_bytes()
+    again = simulate(job(tmp_path, asked, **some), tmp_path / "again", workers=workers)
+    assert again.log.read_bytes() == run.log.read_bytes()
 
 
 class Listening(Uniform):
