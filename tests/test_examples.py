@@ -115,6 +115,13 @@ def test_own_selector_refuses_an_impossible_chance(tmp_path):
         simulate(job.model_copy(update={"plugins": (EXAMPLES / "own_selector.py",)}), tmp_path / "out", workers=1)
 
 
+def test_real_clients_in_other_programs(run_in):
+    output = run_in(EXAMPLES / "elsewhere.py").splitlines()
+    assert [line.split(":")[0] for line in output] == ["numpy", "torch", "hugging face", "flower", "pandas"]
+    assert output[0].split()[1:4] == ["(130,", "8,", "8)"]
+    assert output[2:4] == ["hugging face: 130 samples of this client", "flower: 14 104 26"]
+
+
 def test_compare_writes_one_page_about_three_runs(run_in, tmp_path):
     output = run_in(EXAMPLES / "compare.py", "--out", "compared", "--rounds", 2, "--workers", 1)
     assert [line.split()[0] for line in output.splitlines()[:3]] == ["fedavg", "fedprox", "fedyogi"]

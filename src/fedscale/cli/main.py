@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fedscale.cli import compare, data, report, run, statistics, traces, tune
+from fedscale.cli import compare, data, export, report, run, statistics, traces, tune
 from fedscale.errors import FedScaleError
 
 app = typer.Typer(
@@ -26,6 +26,11 @@ app.command("report")(report.report)
 data.app.command(
     "stats", epilog="Examples: fedscale data stats digits · fedscale data stats digits shakespeare --out statistics"
 )(statistics.stats)
+data.app.command(
+    "export",
+    epilog="Examples: fedscale data export digits digits-parquet · fedscale data export digits digits-leaf --to leaf "
+    "--set partition=iid",
+)(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(traces.app, name="traces")
 
