@@ -169,6 +169,15 @@ RAW_LINE_BYTES: Final = 64 << 20
 SURVEY_PAIRS: Final = 100_000
 """Pairs of clients whose labels are compared for statistics, unless more are asked for."""
 
+RAW_WHOLE_BYTES: Final = 2 << 30
+"""Largest raw file that is read whole before it is understood (JSON of many users, databases)."""
+
+COUNTED_WORDS: Final = 4_000_000
+"""Different words of a text set that are counted at the same time."""
+
+SCANNED_ROWS: Final = 20_000
+"""Rows of raw text files that are handed on together."""
+
 SYNTHETIC_CLIENTS: Final = 50_000_000
 """Most clients that a synthetic dataset may have."""
 

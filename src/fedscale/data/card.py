@@ -103,7 +103,7 @@ class Card(Record):
     decode: Component | None = None
     """How the encoded bytes of an ``x`` become ``sample_shape`` numbers; ``None`` where numbers are stored."""
     vocabulary: tuple[str, ...] | None = None
-    """What each token stands for; the first, padding, is the empty string."""
+    """What each token stands for, of an ``x`` where labels are asked for; the first, padding, is the empty string."""
     label_names: tuple[str, ...] | None = None
     """What each label stands for."""
     without: tuple[str, ...] = ()
@@ -140,7 +140,8 @@ class Card(Record):
             raise ValueError("a click set needs field_sizes")
         if "x" in COLUMNS[self.task] and self.sample_shape is None:
             raise ValueError(f"a {self.task} set needs sample_shape")
-        for kind, names in (("vocabulary", self.vocabulary), ("label_names", self.label_names)):
+        of_classes = None if self.task in ("classification", "multilabel") else self.vocabulary
+        for kind, names in (("vocabulary", of_classes), ("label_names", self.label_names)):
             if names is not None and len(names) != self.classes:
                 raise ValueError(f"{len(names)} words in the {kind}, but classes is {self.classes}")
         if unknown := set(self.without) - set(COLUMNS[self.task]):

@@ -20,9 +20,12 @@ from fedscale.tables import Table
 DATASETS: Final[Table[Entry]] = Table(
     "dataset",
     {
+        "amazon": "fedscale.data.importers.amazon:Amazon",
+        "amazon_words": "fedscale.data.importers.amazon:AmazonWords",
         "digits": "fedscale.data.importers.digits:Digits",
         "puffer": "fedscale.data.importers.puffer:Puffer",
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
+        "reddit": "fedscale.data.importers.reddit:Reddit",
         "shakespeare": "fedscale.data.importers.shakespeare:Shakespeare",
         "synthetic": "fedscale.data.importers.synthetic:Synthetic",
         "taobao": "fedscale.data.importers.taobao:Taobao",

@@ -8,6 +8,7 @@ processes where decoding dominates, counts of what was left out, and a store tha
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import re
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,11 @@ from fedscale.data.ragged import Column, IntArray
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
 from fedscale.section import Positive
+
+CLIENT: Final = "fedscale.client"
+"""The column of rows that says which of a group's clients they are of."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,9 @@ class Importer(ABC):
         return self.card, self.load
 
     def load(self, rows: pa.Table) -> Loaded:
-        """Return the columns of rows of whole clients; it may run in another process.
+        """Return the columns of rows of whole clients (the column `CLIENT` tells them apart).
+
+        It may run in another process.
 
         By default the rows have them already, in the types of `fedscale.data.columns`.
         """
@@ -140,10 +148,9 @@ class Importer(ABC):
     def _loaded(self, gather: Gather, load: Load, notes: Notes) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
         clients = 0
         groups = gather.groups(self.clients, self.together)
-        for group, loaded in _parallel(load, groups) if self.parallel else _one_by_one(load, groups):
+        for counts, loaded in (in_processes if self.parallel else one_by_one)(load, groups):
             for reason, rows in loaded.skipped.items():
                 notes.skip(reason, "", rows)
-            counts = group.counts
             if loaded.kept is not None:
                 counts = np.add.reduceat(loaded.kept.astype(np.int64), np.cumsum(counts) - counts)
                 counts = counts[counts > 0]
@@ -176,24 +183,37 @@ def _limited(batches: Iterator[Scanned], limit: int | None) -> Iterator[Scanned]
             return
 
 
-def _one_by_one(load: Load, groups: Iterator[Group]) -> Iterator[tuple[Group, Loaded]]:
-    return ((group, load(group.rows)) for group in groups)
+def in_processes(work: Callable[[pa.Table], Result], groups: Iterator[Group]) -> Iterator[tuple[IntArray, Result]]:
+    """Yield what ``work`` makes of each group's rows, in order, behind the counts of its clients.
 
-
-def _parallel(load: Load, groups: Iterator[Group]) -> Iterator[tuple[Group, Loaded]]:
-    """Load groups in as many processes as there are cores, in order, a few ahead."""
+    Groups are worked on in as many processes as there are cores, a few ahead; a single one here.
+    """
+    first = list(itertools.islice(groups, 2))
+    if len(first) < 2:
+        yield from one_by_one(work, iter(first))
+        return
     workers = os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: deque[tuple[Group, Future[Any]]] = deque()
+        waiting: deque[tuple[IntArray, Future[Result]]] = deque()
         try:
-            for group in groups:
-                waiting.append((group, pool.submit(load, group.rows)))
+            for group in itertools.chain(first, groups):
+                waiting.append((group.counts, pool.submit(work, numbered(group))))
                 if len(waiting) > 2 * workers:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    counts, future = waiting.popleft()
+                    yield counts, future.result()
             while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
+                counts, future = waiting.popleft()
+                yield counts, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def one_by_one(work: Callable[[pa.Table], Result], groups: Iterator[Group]) -> Iterator[tuple[IntArray, Result]]:
+    """Yield what ``work`` makes of each group's rows, behind the counts of its clients."""
+    return ((group.counts, work(numbered(group))) for group in groups)
+
+
+def numbered(group: Group) -> pa.Table:
+    """Return a group's rows with a column `CLIENT`: which of the group's clients a row is of."""
+    return group.rows.append_column(CLIENT, pa.array(np.repeat(np.arange(len(group.counts)), group.counts)))

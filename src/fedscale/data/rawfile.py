@@ -62,6 +62,8 @@ def opened(path: Path, notes: Notes) -> Iterator[io.BufferedReader]:
 
     with file:
         size = path.stat().st_size
+        if size == 0 and path.suffix in COMPRESSED:
+            raise DataError(f"{path}: damaged, or cut off: it is empty")
         yield io.BufferedReader(_Counted(file, told), 1 << 20)
 
 
@@ -83,7 +85,49 @@ def _zstandard(path: Path) -> Any:
         import zstandard
     except ImportError:
         raise MissingExtraError(f"reading {path.name}", "zstandard", "compress") from None
-    return zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(path.open("rb"))
+    return _Zstandard(path, zstandard)
+
+
+class _Zstandard:
+    """Reads a file of one or several Zstandard frames, and tells when the last one is cut off.
+
+    The library's own reader ends quietly there.
+    """
+
+    def __init__(self, path: Path, library: Any) -> None:
+        self._file = path.open("rb")
+        self._error = library.ZstdError
+        self._begin = library.ZstdDecompressor(max_window_size=1 << 31).decompressobj
+        self._frame: Any = None
+        self._left = b""
+
+    def __enter__(self) -> _Zstandard:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        while not self._left:
+            content = self._file.read(1 << 16)
+            if not content:
+                if self._frame is not None:
+                    raise EOFError("the last frame has no end")
+                return b""
+            self._left = b"".join(self._decompressed(content))
+        content, self._left = self._left[:size], self._left[size:]
+        return content
+
+    def _decompressed(self, content: bytes) -> Iterator[bytes]:
+        while content:
+            self._frame = self._frame or self._begin()
+            try:
+                yield self._frame.decompress(content)
+            except self._error as error:
+                raise EOFError(str(error)) from None
+            content = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame = None
 
 
 def found(raw: Path, *patterns: str) -> list[Path]:

@@ -41,13 +41,22 @@ def read_objects(path: Path, notes: Notes) -> Iterator[tuple[int, dict[str, Any]
         DataError: the file is absent or damaged, or a line is no JSON object.
     """
     for number, line in read_lines(path, notes):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} line {number}: not JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise DataError(f"{path} line {number}: {str(value)[:40]!r} is not an object: a line should be {{...}}")
-        yield number, value
+        yield number, parsed(path, number, line)
+
+
+def parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return the object that a line holds.
+
+    Raises:
+        DataError: it is no JSON, or something else than an object.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} line {number}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path} line {number}: {str(value)[:40]!r} is not an object: a line should be {{...}}")
+    return value
 
 
 def text_of(value: dict[str, Any], key: str, path: Path, number: int) -> str | None:
