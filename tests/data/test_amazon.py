@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textsets import imported, nothing_of, place, real, refused, said
 
 from fedscale.data.words import RESERVED, UNKNOWN
-from textsets import imported, nothing_of, place, real, refused, said
 
 PEOPLE = ["A1AAAAAAAAAAAA", "A2BBBBBBBBBBBB"]
 

@@ -85,6 +85,7 @@ class Repeating(Toy):
 @dataclass(frozen=True)
 class InProcesses(Toy):
     parallel: ClassVar[bool] = True
+    together: ClassVar[int | None] = 1  # groups of one client: a single group is not worth a process
 
 
 TEXT = "ann 1\nbob 2\nann 3\ncat 200\nbob 4\nann 5\ndan 6\n"

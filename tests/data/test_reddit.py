@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from textsets import imported, nothing_of, place, real, refused, said
 
 from fedscale.data.words import RESERVED
-from textsets import imported, nothing_of, place, real, refused, said
 
 PEOPLE = ["Ann_Q", "bob-x"]
 COMMENTS: list[dict[str, Any]] = [

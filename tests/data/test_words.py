@@ -21,8 +21,7 @@ def divided(text: str) -> list[str]:
     row = words.divide(pa.array([text], pa.large_string()))
     tokens = words.number(row, known).values
     return [
-        known[token] if token > UNKNOWN else word
-        for token, word in zip(tokens.tolist(), row[0].as_py(), strict=True)
+        known[token] if token > UNKNOWN else word for token, word in zip(tokens.tolist(), row[0].as_py(), strict=True)
     ]
 
 

@@ -22,7 +22,7 @@ from fedscale.data.card import Card
 from fedscale.data.gather import Gather, Group
 from fedscale.data.importing import CLIENT, Importer, Load, Loaded, Scanned, in_processes
 from fedscale.data.notes import Notes
-from fedscale.data.ragged import IntArray
+from fedscale.data.ragged import IntArray, Ragged
 from fedscale.section import Positive
 
 TEXT: Final = "text"
@@ -131,7 +131,7 @@ def clients_of(rows: pa.Table) -> IntArray:
     return np.asarray(rows.column(CLIENT))
 
 
-def numbered(known: Sequence[str], rows: pa.Table, column: str = TEXT) -> words.Ragged:
+def numbered(known: Sequence[str], rows: pa.Table, column: str = TEXT) -> Ragged:
     """Return the numbers of the words in a column of texts."""
     return words.number(words.divide(rows.column(column).combine_chunks()), known)
 
@@ -146,7 +146,9 @@ def windows_of(known: Sequence[str], window: int, rows: pa.Table) -> Loaded:
     kept = np.zeros(len(rows), np.int64)
     kept[full[np.flatnonzero(np.diff(clients, prepend=-1))]] = counts
     repeats = int((~first).sum())
-    return Loaded({"tokens": tokens}, kept, {"repeated exactly": repeats, "no word in it": len(rows) - repeats - len(full)})
+    return Loaded(
+        {"tokens": tokens}, kept, {"repeated exactly": repeats, "no word in it": len(rows) - repeats - len(full)}
+    )
 
 
 def first_of(rows: pa.Table) -> npt.NDArray[np.bool_]:

@@ -41,7 +41,9 @@ _PLACEHOLDERS: Final = (
 Such characters cannot come from the text itself: there they became blanks before.
 """
 _TOKENS: Final = {character: token for _, character, token in _PLACEHOLDERS}
-_WRITTEN: Final = tuple({token: character for character, token in _TOKENS.items()}.get(token, token) for token in RESERVED)
+_WRITTEN: Final = tuple(
+    {token: character for character, token in _TOKENS.items()}.get(token, token) for token in RESERVED
+)
 _SUSPECT: Final = r"://|www\.|@|u/"
 _BLANK: Final = r"[\pC\pZ]+"
 _APOSTROPHE: Final = "\u02bc"  # a letter in Unicode's eyes, so that it stays in its word
@@ -85,8 +87,9 @@ def _without_blanks(lists: pa.Array) -> pa.Array:
 
 
 def _offsets(lists: pa.Array) -> IntArray:
-    offsets = np.asarray(lists.offsets).astype(np.int64)
-    return offsets - offsets[0]
+    offsets: IntArray = np.asarray(lists.offsets).astype(np.int64)
+    offsets -= offsets[0]
+    return offsets
 
 
 def count(words: pa.Array, clients: IntArray) -> pa.Table:
@@ -195,7 +198,7 @@ def bags(texts: Ragged, length: int) -> npt.NDArray[Any]:
 
 
 def strings(values: Sequence[str]) -> pa.Array:
-    """Return texts as an Arrow column; halves of characters (``\\ud83d`` alone in JSON) become question marks."""
+    """Return texts as an Arrow column; single halves of surrogate pairs become question marks."""
     try:
         return pa.array(values, pa.large_string())
     except UnicodeEncodeError:

@@ -41,7 +41,7 @@ _COMMON: Final[Mapping[str, Any]] = {
     "modality": "text",
     "client_is": "reviewer (reviewerID, user_id)",
     "licence": "none stated; for research",
-    "source": "J. McAuley's laboratory at UC San Diego: https://amazon-reviews-2023.github.io and the pages of 2018, 2014",
+    "source": "J. McAuley's laboratory at UC San Diego: https://amazon-reviews-2023.github.io and older pages",
     "terms": (
         "the owner asks for a citation, and for 2018 for a form: take the categories that you want from "
         "https://jmcauley.ucsd.edu/data/amazon/ (2014), https://nijianmo.github.io/amazon/ (2018) or "
