@@ -163,6 +163,9 @@ DECODED_BYTES: Final = 256 << 20
 IMAGE_PIXELS: Final = 100_000_000
 """Most pixels of an image that is decoded."""
 
+IMAGE_FILE_BYTES: Final = 256 << 20
+"""Largest file of an image that is read."""
+
 RAW_LINE_BYTES: Final = 64 << 20
 """Longest line of a raw text file that is read."""
 

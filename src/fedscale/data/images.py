@@ -44,6 +44,19 @@ class ImageDecoder:
         return pixels if self._grey else pixels.transpose(2, 0, 1)
 
 
+def need_pillow() -> Any:
+    """Return Pillow's ``Image`` module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("reading images", "Pillow", "images") from None
+    return Image
+
+
 def open_image(content: bytes, size: tuple[int, int] | None = None) -> Image:
     """Return the image in a file's bytes, decoded.
 
@@ -54,12 +67,9 @@ def open_image(content: bytes, size: tuple[int, int] | None = None) -> Image:
     Raises:
         ValueError: it is no image, too large, or damaged.
     """
+    images = need_pillow()
     try:
-        from PIL import Image as Images
-    except ImportError:
-        raise MissingExtraError("reading images", "Pillow", "images") from None
-    try:
-        image = Images.open(io.BytesIO(content))
+        image = images.open(io.BytesIO(content))
         if image.width * image.height > limits.IMAGE_PIXELS:
             raise ValueError(
                 f"{image.width} × {image.height} pixels, more than the {limits.IMAGE_PIXELS} that are read"
@@ -67,9 +77,10 @@ def open_image(content: bytes, size: tuple[int, int] | None = None) -> Image:
         if size is not None:
             image.draft(None, size)
         image.load()
-    except (OSError, SyntaxError, Images.DecompressionBombError):
+    except (OSError, SyntaxError, images.DecompressionBombError):
         raise ValueError("not an image that can be read: it is cut off or of no known kind") from None
-    return image
+    opened: Image = image
+    return opened
 
 
 def encode_image(image: Image, longest: int, quality: int = 90) -> bytes:
