@@ -172,9 +172,6 @@ RAW_LINE_BYTES: Final = 64 << 20
 SURVEY_PAIRS: Final = 100_000
 """Pairs of clients whose labels are compared for statistics, unless more are asked for."""
 
-RAW_WHOLE_BYTES: Final = 2 << 30
-"""Largest raw file that is read whole before it is understood (JSON of many users, databases)."""
-
 COUNTED_WORDS: Final = 4_000_000
 """Different words of a text set that are counted at the same time."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedscale import limits
@@ -47,6 +47,7 @@ def test_words_and_marks(text: str, expected: str) -> None:
     assert divided(text) == expected.split()
 
 
+@settings(max_examples=30)
 @given(TEXTS)
 def test_texts_are_divided_each_by_itself(texts: list[str]) -> None:
     lists = words.divide(pa.array(texts, pa.large_string())).to_pylist()
@@ -75,6 +76,7 @@ def test_words_of_one_client_are_in_no_vocabulary() -> None:
     assert words.vocabulary([], 5) == RESERVED
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.text("abcde ", max_size=12), max_size=3), min_size=1, max_size=6), st.integers(1, 5))
 def test_the_vocabulary_does_not_depend_on_how_clients_are_grouped(clients: list[list[str]], cut: int) -> None:
     whole = words.vocabulary([counted(*clients)], 10)
@@ -114,6 +116,7 @@ def test_windows_overlap_by_a_token() -> None:
     ]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=8), st.integers(1, 6))
 def test_every_token_but_the_first_is_predicted_once(texts: list[tuple[int, int]], length: int) -> None:
     texts = sorted(texts)

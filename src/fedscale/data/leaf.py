@@ -1,18 +1,17 @@
 """Reading LEAF's JSON files: ``{"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}``.
 
-S. Caldas et al., "LEAF: A Benchmark for Federated Settings", 2018. A file holds some users; it is read whole.
+S. Caldas et al., "LEAF: A Benchmark for Federated Settings", 2018.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from fedscale import limits
 from fedscale.data.notes import Notes
-from fedscale.data.rawfile import found, opened
+from fedscale.data.rawfile import found
+from fedscale.data.rawwhole import Member, read_members
 from fedscale.errors import DataError
 
 FOLDERS: Final = ("", "all_data/", "train/", "test/", "data/all_data/", "data/train/", "data/test/")
@@ -22,30 +21,31 @@ MARKS: Final = frozenset(("<PAD>", "<BOS>", "<EOS>", "<OOV>"))
 
 
 def leaf_files(raw: Path) -> list[Path]:
-    """Return the JSON files where LEAF's scripts put them; those of all data if there are, else of its parts."""
+    """Return the JSON files where LEAF's scripts put them."""
     return found(raw, *(f"{folder}*.json" for folder in FOLDERS))
 
 
-def leaf_users(path: Path, notes: Notes) -> Iterator[tuple[str, list[Any], str]]:
-    """Yield the users of a file: name, samples (``x``), and the place for errors.
+def leaf_texts(path: Path, notes: Notes) -> Iterator[tuple[str, str, str]]:
+    """Yield the samples of a file: user, text, and the place for errors.
 
     Raises:
-        DataError: it is absent, too large, or not in LEAF's layout.
+        DataError: it is absent, damaged, or not in LEAF's layout.
     """
-    with opened(path, notes) as stream:
-        try:
-            content = stream.read(limits.RAW_WHOLE_BYTES + 1)
-        except (OSError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from None
-    if len(content) > limits.RAW_WHOLE_BYTES:
-        raise DataError(f"{path}: more than the {limits.RAW_WHOLE_BYTES} bytes that are read whole: divide it by users")
-    users = _users(path, _object(path, content))
-    for user, data in users.items():
-        where = f"{path}, user_data[{user!r}]"
-        samples = data.get("x") if isinstance(data, dict) else None
-        if not isinstance(samples, list):
-            raise DataError(f"{where}: {str(data)[:40]!r} has no list under 'x'")
-        yield user, samples, where
+    users = 0
+    for member in read_members(path, notes):
+        if member.field == "user_data":
+            if not isinstance(member.key, str):
+                raise DataError(f"{path}, field 'user_data': it is no object of users")
+            users += 1
+            yield from _samples(member, member.key)
+    if users == 0:
+        raise DataError(f"{path}, field 'user_data': no user is in it")
+
+
+def _samples(member: Member, user: str) -> Iterator[tuple[str, str, str]]:
+    for row, sample in enumerate(member.get("x", list)):
+        where = f"{member.where}, x[{row}]"
+        yield user, spoken(sample, where), where
 
 
 def spoken(sample: Any, where: str) -> str:
@@ -59,20 +59,3 @@ def spoken(sample: Any, where: str) -> str:
     if isinstance(sample, list):
         return " ".join(filter(None, (spoken(part, where) for part in sample)))
     raise DataError(f"{where}: {str(sample)[:40]!r} is neither text nor a list of words")
-
-
-def _object(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: {str(value)[:40]!r} is not an object with 'users' and 'user_data'")
-    return value
-
-
-def _users(path: Path, value: dict[str, Any]) -> dict[str, Any]:
-    users = value.get("user_data")
-    if not isinstance(users, dict):
-        raise DataError(f"{path}, field 'user_data': {str(users)[:40]!r} is not an object of users")
-    return users

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.importing import Scanned
-from fedscale.data.leaf import leaf_files, leaf_users, spoken
+from fedscale.data.leaf import leaf_files, leaf_texts
 from fedscale.data.notes import Notes
 from fedscale.data.rawfile import found, nothing
 from fedscale.data.rawjson import read_objects, text_of
@@ -35,7 +35,7 @@ CARD: Final = Card(
     description="the next word in what each author of comments wrote",
     task="next_token",
     metric="perplexity",
-    model=Component(name="albert"),
+    model=Component(name="word_lstm"),
     modality="text",
     classes=VOCABULARY + len(RESERVED),
     client_is="author",
@@ -113,11 +113,9 @@ def _unusable(author: str | None, body: str | None) -> str | None:
 
 
 def _leaf(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
-    for user, samples, where in leaf_users(path, notes):
-        for row, text in enumerate(samples):
-            notes.read += 1
-            said = spoken(text, f"{where}, x[{row}]")
-            if reason := _unusable(user, said):
-                notes.skip(reason, f"{where}, x[{row}]")
-            else:
-                yield user, said
+    for user, text, where in leaf_texts(path, notes):
+        notes.read += 1
+        if reason := _unusable(user, text):
+            notes.skip(reason, where)
+        else:
+            yield user, text
