@@ -23,6 +23,7 @@ DATASETS: Final[Table[Entry]] = Table(
         "amazon": "fedscale.data.importers.amazon:Amazon",
         "amazon_words": "fedscale.data.importers.amazon:AmazonWords",
         "digits": "fedscale.data.importers.digits:Digits",
+        "foxgo": "fedscale.data.importers.foxgo:FoxGo",
         "puffer": "fedscale.data.importers.puffer:Puffer",
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
         "reddit": "fedscale.data.importers.reddit:Reddit",

@@ -90,8 +90,8 @@ class Board:
         planes[0] = self.colours == colour
         planes[1] = self.colours == 1 - colour
         planes[2] = self.liberties == 1
-        planes[3] = self.liberties == len("12")
-        planes[4] = self.liberties > len("12")
+        planes[3] = self.liberties == 2
+        planes[4] = self.liberties >= 3
         if self.last is not None:
             planes[5, self.last] = 1
         if self.ko is not None:
