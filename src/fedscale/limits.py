@@ -166,6 +166,9 @@ IMAGE_PIXELS: Final = 100_000_000
 IMAGE_FILE_BYTES: Final = 256 << 20
 """Largest file of an image that is read."""
 
+RECORD_BYTES: Final = 256 << 20
+"""Largest record of a TFRecord file that is read."""
+
 RAW_LINE_BYTES: Final = 64 << 20
 """Longest line of a raw text file that is read."""
 

@@ -31,6 +31,7 @@ DATASETS: Final[Table[Entry]] = Table(
         "synthetic": "fedscale.data.importers.synthetic:Synthetic",
         "taobao": "fedscale.data.importers.taobao:Taobao",
         "taxi": "fedscale.data.importers.taxi:Taxi",
+        "waymo": "fedscale.data.importers.waymo:Waymo",
     },
 )
 

@@ -98,7 +98,7 @@ class FoxGo(Importer):
         planes: list[npt.NDArray[np.uint8]] = []
         moves: list[int] = []
         illegal = 0
-        for row, (colour, game) in enumerate(zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)):
+        for row, (colour, game) in enumerate(zip(rows["colour"].to_pylist(), rows["game"].to_pylist(), strict=True)):
             try:
                 seen, played = _samples(colour, np.frombuffer(game, np.int16))
             except IllegalMoveError:

@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fedscale.data.card import Card, Figures, RawFile
-from fedscale.data.identity import client_keys
-from fedscale.data.importing import Importer, Loaded, Scanned
+from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import IntArray
 from fedscale.data.rawcsv import Dialect, Rows, read_csv
@@ -123,9 +122,9 @@ class Puffer(Importer):
             return Loaded(_none(), kept, {"not acknowledged": int(sent.sum())})
         table = rows.take(pa.array(place))
         begun = table["time"].to_numpy()
-        order = np.lexsort((begun, table["index"].to_numpy(), _sessions(rows)[place]))
+        order = np.lexsort((begun, table["index"].to_numpy(), table[CLIENT].to_numpy()))
         table, place, begun, acked = table.take(pa.array(order)), place[order], begun[order], acked[order]
-        first = _stream_starts(_sessions(rows)[place], table["index"].to_numpy())
+        first = _stream_starts(table[CLIENT].to_numpy(), table["index"].to_numpy())
         samples = np.flatnonzero(np.arange(len(place)) > first)
         x = _past(table, begun, acked, first, samples)
         seconds = (acked - begun)[samples] / 1e9
@@ -155,11 +154,9 @@ def _scanned(block: Rows, *, sent: bool) -> Scanned:
             _check(block, name, pc.invert(pc.is_finite(table[name])))
             columns[name] = table[name].cast(pa.float32())
         _check(block, "size", pc.less_equal(table["size"], 0))
-    session = client_keys(table["session_id"])[:, 0]
     rows = {
         "sent": pa.array(np.full(len(table), sent, np.int8)),
         "time": table["time (ns GMT)"],
-        "session": pa.array(session),
         "index": table["index"],
         "channel": table["channel"].cast(pa.string()),
         "video_ts": table["video_ts"],
@@ -175,12 +172,6 @@ def _check(block: Rows, name: str, wrong: pa.ChunkedArray) -> None:
         raise DataError(f"{block.where(first)}, column {name!r}: {value!r} cannot be: the row is damaged")
 
 
-def _sessions(rows: pa.Table) -> IntArray:
-    """Number the sessions of rows that lie together by session, in their order."""
-    session = rows["session"].to_numpy()
-    return np.cumsum(np.r_[0, session[1:] != session[:-1]])
-
-
 def _pairs(rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.int64]]:
     """Return the rows of pieces that arrived, and when they did.
 
@@ -189,7 +180,7 @@ def _pairs(rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.int64]]:
     """
     channel = rows["channel"].combine_chunks().dictionary_encode().indices.to_numpy()
     time, sent = rows["time"].to_numpy(), rows["sent"].to_numpy()
-    key = (rows["video_ts"].to_numpy(), channel, rows["index"].to_numpy(), _sessions(rows))
+    key = (rows["video_ts"].to_numpy(), channel, rows["index"].to_numpy(), rows[CLIENT].to_numpy())
     order = np.lexsort((sent, time, *key))
     here, after = order[:-1], order[1:]
     same = np.logical_and.reduce([part[here] == part[after] for part in key])
