@@ -96,3 +96,15 @@ def test_the_page_has_a_row_and_a_section_for_each_dataset() -> None:
     assert {row.count("|") - row.count("\\|") for row in rows} == {10}
     assert "| `digits` | form | 14 | 1,797 | classification | accuracy | `mlp` | real files | here |" in rows
     assert "| 442 | 1,700,000 |" in next(row for row in rows if row.startswith("| `taxi`"))
+
+
+def test_an_import_shows_no_progress_where_nobody_watches(tmp_path: Path) -> None:
+    real = Path(__file__).parents[3] / "shared" / "data" / "raw" / "taxi"
+    if not real.is_dir():
+        pytest.skip(f"{real} is not there")
+    done = run("import", "taxi", "--from", str(real), "--to", str(tmp_path / "taxi"))
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"taxi: 2 clients, 2 samples in {tmp_path / 'taxi'}",
+        f"use it in a job as  data: {tmp_path / 'taxi'}",
+    ]

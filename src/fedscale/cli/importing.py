@@ -22,7 +22,8 @@ def progress(name: str) -> Iterator[Progress]:
         TextColumn("{task.completed:,.0f} {task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         stages: dict[str, TaskID] = {}
 
         def told(stage: str, done: int, total: int | None) -> None:
