@@ -20,6 +20,7 @@ from fedscale.learn.rules import RULES
 from fedscale.learn.secure import SECURE
 from fedscale.learn.server import SERVER_OPTIMIZERS
 from fedscale.report.check import check_log
+from fedscale.report.log import read_log
 from fedscale.section import Component
 from fedscale.select import SELECTORS
 
@@ -91,6 +92,19 @@ def test_every_example_job_runs(path, tmp_path):
     run = simulate(small(job), tmp_path / "run", workers=1)
     assert run.finished and run.metrics.headline["versions"] == 2
     assert check_log(run.log).findings == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_every_example_job_learns(path, tmp_path):
+    """As the file has it, but for some rounds fewer: rates of learning are such that nothing diverges."""
+    job = loaded(path)
+    count = min(job.rounds.count, max(10, job.rounds.count // 5))
+    run = simulate(job.with_settings([f"rounds.count={count}"]), tmp_path / "run", workers=1)
+    assert run.metrics.headline["versions"] == count
+    assert check_log(run.log).findings == []
+    losses = [record["loss"] for record in read_log(run.log) if record["kind"] == "commit"]
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
