@@ -79,6 +79,12 @@ def speech(rng, n):
     return {"x": x, "tokens": Ragged.of(texts, np.uint8)}
 
 
+def commands(rng, n):
+    """One of three tones."""
+    y = rng.integers(0, 3, n)
+    return {"x": np.stack([np.sin(2 * np.pi * 800 * (tone + 1) * np.arange(3200) / 16000) for tone in y]), "y": y}
+
+
 def reviews(rng, n):
     y = rng.integers(0, 3, n)
     x = np.where(rng.random((n, 8)) < 0.6, rng.integers(1, 4, (n, 8)) + 3 * y[:, None], 0)
@@ -108,6 +114,22 @@ def sentences(rng, n):
     rows = [(np.arange(6) + rng.integers(0, 30)) % 30 + 1 for _ in range(n)]
     return {"tokens": Ragged.of(rows, np.uint8)}
 
+
+def scenes(client, samples):
+    """One bright square an image, of one of three colours, which is its label."""
+    rng = np.random.default_rng([8, client])
+    x, boxes = np.zeros((samples, 3, 64, 64), np.uint8), []
+    for image in x:
+        label, (left, top) = rng.integers(0, 3), rng.integers(0, 32, 2)
+        image[label, top : top + 32, left : left + 32] = 255
+        boxes.append(np.array([label, left / 64, top / 64, (left + 32) / 64, (top + 32) / 64]))
+    return {"x": x, "boxes": Ragged.of(boxes, np.float32)}
+
+
+DETECTION = card_of(
+    "detection", "ssdlite", metric="map", classes=3, sample_shape=(3, 64, 64), x_scale=1 / 255, modality="image"
+)
+"""Kept apart, since torchvision may be absent."""
 
 TOYS: dict[str, tuple[Card, Any, float]] = {
     "multilabel": (
@@ -171,6 +193,29 @@ TOYS: dict[str, tuple[Card, Any, float]] = {
             vocabulary=LETTERS,
         ),
         speech,
+        0.1,
+    ),
+    "synthesis": (
+        card_of(
+            "synthesis",
+            {"name": "mel_decoder", "embedding": 8, "hidden": 16},
+            metric="mel_l1",
+            classes=10,
+            sample_shape=(6400,),
+            vocabulary=LETTERS,
+        ),
+        speech,
+        0.3,
+    ),
+    "commands": (
+        card_of(
+            "classification",
+            {"name": "cnn", "channels": 4, "hidden": 8},
+            classes=3,
+            sample_shape=(3200,),
+            modality="audio",
+        ),
+        commands,
         0.1,
     ),
     "reviews": (

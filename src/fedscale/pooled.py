@@ -17,6 +17,9 @@ IntArray = npt.NDArray[np.int64]
 BINS: Final = 200
 """Bins that scores are counted in."""
 
+OVERLAPS: Final = tuple(place / 100 for place in range(50, 100, 5))
+"""Shares of overlap from which on a box counts as found: .5, .55, ..., .95."""
+
 
 class Pooled:
     """Counts at ``size`` places, as a client's test reports them beside its sums.

@@ -1,9 +1,19 @@
 """The small regression of `regression`, for all tests of this room."""
 
 import pytest
+import torch
 from regression import CLASSES, FEATURES, SIZES, load_clients, trained
 
 from fedscale.data.catalogue import load_dataset
+
+
+@pytest.fixture
+def one_thread():
+    """Let torch compute on one core, as in workers: threads that wait for one another are slow on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from fedscale.learn.build import build_model
 from fedscale.learn.models import MODELS
 from fedscale.section import Component
 
-NETWORKS = ("resnet18", "mobilenet_v2", "shufflenet_v2")
-SIZES = {"resnet18": 11_689_512, "mobilenet_v2": 3_504_872, "shufflenet_v2": 2_278_604}
+NETWORKS = ("resnet18", "resnet34", "mobilenet_v2", "shufflenet_v2")
+SIZES = {"resnet18": 11_689_512, "resnet34": 21_797_672, "mobilenet_v2": 3_504_872, "shufflenet_v2": 2_278_604}
 """Parameters for 3 channels and 1,000 classes, as torchvision's documentation states them (`num_params`)."""
 
 

@@ -1,11 +1,13 @@
 """Every task's model: it learns what its data are made of, and comes to the same in blocks of clients as alone."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from fedscale.data.federated import ClientData
-from fedscale.errors import JobError
+from fedscale.errors import DataError, JobError, MissingExtraError
 from fedscale.learn.build import build_model
 from fedscale.learn.conf import TrainConf
 from fedscale.learn.engines import choose_engine
@@ -15,7 +17,10 @@ from fedscale.learn.objectives import Plain
 from fedscale.learn.samples import ClientSamples
 from fedscale.learn.tasks import TASKS, outputs_of
 from fedscale.learn.vectorised import Assignment, Vectorised
+from fedscale.section import Component
 from toys import TOYS, columns_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOGETHER = ("multilabel", "click", "ratings", "numbers", "places", "translation", "span", "reviews")
 """Those whose clients can be trained in one block; the others have convolutions or recurrent layers."""
@@ -39,7 +44,7 @@ def test_steps_lower_the_loss(name):
     count, before = model.measure(samples.in_order(16))
     model.fit(samples.minibatches(conf_of(name)), Plain(), conf_of(name))
     after = model.measure(samples.in_order(16))[1]
-    assert after["loss"] / count < 0.85 * before["loss"] / count
+    assert after["loss"] / count < 0.92 * before["loss"] / count
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -79,6 +84,8 @@ def test_what_a_model_says_of_a_sample_follows_from_the_task():
         "translation": 10,
         "span": 12,
         "transcription": 10,
+        "synthesis": 10,
+        "commands": 3,
         "reviews": 3,
         "boards": 26,
         "videos": 2,
@@ -148,3 +155,42 @@ def test_a_regression_is_measured_by_what_it_knows():
     card = TOYS["numbers"][0].model_copy(update={"metric": "accuracy"})
     with pytest.raises(JobError, match="measured by one of mae, rmse, haversine, ade, fde, not by 'accuracy'"):
         TASKS.build("regression", card=card)
+
+
+def test_a_decoder_of_speech_sees_the_frames_before_and_the_whole_text():
+    model = MODELS.build("mel_decoder", {"hidden": 8}, sample_shape=(480,), classes=10)
+    packed = torch.rand(1, 5, 40)
+    packed[0, 0] = torch.arange(40) % 9 + 1
+    later, other = packed.clone(), packed.clone()
+    later[0, 3] += 1  # the third of four frames
+    other[0, 0, 30] += 1  # a letter
+    changes = [(model(one) - model(packed)).abs().amax((0, 2)) > 1e-6 for one in (later, other)]
+    assert [change.tolist() for change in changes] == [[False, False, False, True], [True] * 4]
+
+
+@pytest.mark.soak
+def test_albert_for_the_next_token_and_for_answers():
+    """It takes seconds to import transformers."""
+    pytest.importorskip("transformers")
+    small = {"embedding": 8, "width": 16, "heads": 2, "layers": 2, "positions": 12}
+    for name, causal in (("sentences", True), ("span", False)):
+        card = TOYS[name][0].model_copy(update={"model": Component(name="albert", **small)})
+        model = build_model(card, None, 3)
+        samples = ClientSamples(ClientData(0, columns_of(name, 0, 16)), model.task)
+        model.load(model.vector.clone())
+        before = model.measure(samples.in_order(8))[1]["loss"]
+        model.fit(samples.minibatches(conf_of(name, lr=0.5)), Plain(), conf_of(name, lr=0.5))
+        assert model.measure(samples.in_order(8))[1]["loss"] < 0.95 * before
+        row = torch.tensor([[3, 5, 7, 9]])
+        after = row.index_fill(1, torch.tensor([3]), 8)
+        assert torch.equal(model.module(row)[:, :3], model.module(after)[:, :3]) == causal
+        longer = torch.nn.functional.pad(row, (0, 3))
+        torch.testing.assert_close(model.module(longer)[:, :4], model.module(row), rtol=0, atol=1e-5)
+        with pytest.raises(DataError, match=r"rows of 13 tokens: set model\.positions, which is 12"):
+            model.module(torch.ones(1, 13, dtype=torch.int64))
+
+
+def test_without_transformers_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"the model 'albert' needs transformers.*'fedscale\[text\]'"):
+        MODELS.build("albert", {}, classes=9, card=TOYS["sentences"][0])

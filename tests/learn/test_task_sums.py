@@ -14,6 +14,7 @@ from fedscale.learn.samples import ClientSamples
 from fedscale.learn.tasks import TASKS
 from fedscale.learn.tasks.regression import haversine
 from fedscale.learn.tasks.scored import binned
+from fedscale.learn.tasks.synthesis import unpacked
 from fedscale.learn.tasks.transcription import collapsed
 from fedscale.pooled import BINS, Pooled
 from fedscale.report.scores import metrics_of
@@ -260,7 +261,25 @@ def test_the_loss_of_a_transcription():
     assert task.loss((logits, torch.tensor([2])), torch.tensor([[2, 3, 4]])).item() == 0
 
 
-@pytest.mark.parametrize("name", [name for name in TOYS if name not in ("boards", "videos", "sentences", "reviews")])
+def test_what_is_said_is_compared_frame_by_frame():
+    """Two recordings, of 3 frames and 1: off by 1 in every band of the first, by 3 in the second, behind it by 9."""
+    task = task_of("synthesis", sample_shape=(480,))
+    x = np.zeros((2, 480), np.float32)
+    x[0], x[1, :100] = 0.5, 0.5
+    inputs, targets = task.tensors(x, np.array([[2, 3], [4, 0]]))
+    assert inputs.shape == (2, 1 + 4, 40)
+    tokens, frames = unpacked(inputs, 480)
+    assert tokens[:, :3].tolist() == [[2, 3, 0], [4, 0, 0]]
+    assert targets.isnan().all(2).tolist() == [[False, False, False, True], [False, True, True, True]]
+    count, sums = task.sums(frames + torch.tensor([[[1.0]] * 4, [[3.0], [9.0], [9.0], [9.0]]]), targets)
+    assert (count, sums["loss"]) == (4, pytest.approx(6))
+    assert metrics(sums, count, "synthesis")["mel_l1"] == pytest.approx(4 * 6 / 4)
+    assert task.loss(frames + 1, targets).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TOYS if name not in ("boards", "videos", "sentences", "reviews", "commands")]
+)
 def test_splitting_samples_over_clients_changes_no_sum(name):
     card = TOYS[name][0]
     model = build_model(card, None, 3)

@@ -1,24 +1,28 @@
 """Two rounds of every task on a small store: its metric is in the log, the check finds nothing, a report is written."""
 
+import importlib
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from fedscale import Job, simulate
 from fedscale.cli.main import app
+from fedscale.data.writer import StoreWriter
 from fedscale.report.check import check_log
 from fedscale.report.log import read_log
 from fedscale.simulation.progress import Silent
-from toys import TOYS, write_toy
+from toys import DETECTION, TOYS, scenes, write_toy
 
-RUNS = ("multilabel", "click", "ratings", "numbers", "places", "ways", "translation", "span", "transcription")
+NOT_RUN = ("reviews", "boards", "videos", "sentences", "commands")
+"""More models of tasks that other tests run."""
 
 
-def job_of(path, name, **settings):
+def job_of(path, name, lr=None, **settings):
     given = {
         "data": {"name": str(path), "split": {"train": 0.5, "validation": 0.0, "test": 0.5}},
-        "local": {"steps": 3, "batch_size": 4, "lr": TOYS[name][2]},
+        "local": {"steps": 3, "batch_size": 4, "lr": lr or TOYS[name][2]},
         "rounds": {"participants": 3, "count": 2},
         "availability": "off",
         "evaluate": {"every": 1},
@@ -40,7 +44,7 @@ def evaluations(log):
     return [record for record in read_log(log) if record["kind"] == "evaluate"]
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [name for name in TOYS if name not in NOT_RUN])
 def test_two_rounds(name, store, tmp_path):
     card = TOYS[name][0]
     run = simulate(job_of(store(name), name), tmp_path / "run", workers=1, observer=Silent())
@@ -69,12 +73,21 @@ def altered(log, out, change):
     return out
 
 
-def test_pooled_counts_are_the_same_for_any_number_of_workers_and_checked(store, tmp_path):
-    """There are more clients to test than one worker tests in one go, so that totals come in parts."""
+@pytest.fixture
+def many(tmp_path):
+    """A job with more clients to test than a worker tests in one go, so that totals come in parts."""
     write_toy(tmp_path / "many", "multilabel", clients=40)
-    job = job_of(tmp_path / "many", "multilabel")
-    one, two = (simulate(job, tmp_path / str(n), workers=n, observer=Silent()) for n in (1, 2))
+    return job_of(tmp_path / "many", "multilabel")
+
+
+@pytest.mark.soak
+def test_pooled_counts_are_the_same_for_any_number_of_workers(many, tmp_path):
+    one, two = (simulate(many, tmp_path / str(n), workers=n, observer=Silent()) for n in (1, 2))
     assert one.log.read_bytes() == two.log.read_bytes()
+
+
+def test_pooled_counts_are_checked(many, tmp_path):
+    one = simulate(many, tmp_path / "one", workers=1, observer=Silent())
     record = evaluations(one.log)[-1]
     total = record["totals"]["label_scores"]
     assert (total["size"], sum(total["counts"])) == (6 * 2 * 200, 6 * sum(record["count"]))
@@ -95,3 +108,18 @@ def test_a_metric_that_the_sums_do_not_give_is_found(store, tmp_path):
     (finding,) = check_log(altered(run.log, tmp_path / "other.jsonl", better)).findings
     assert "rmse is" in finding
     assert "what the sums give" in finding
+
+
+def test_two_rounds_of_detection(tmp_path):
+    try:
+        importlib.import_module("torchvision.models")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"torchvision cannot be imported: {error}")
+    with StoreWriter(tmp_path / "store", DETECTION) as writer:
+        for client in range(6):
+            writer.append(np.array([3]), scenes(client, 3))
+    run = simulate(job_of(tmp_path / "store", None, lr=0.02), tmp_path / "run", workers=1, observer=Silent())
+    tested = evaluations(run.log)[-1]
+    assert tested["totals"]["box_scores"]["size"] == 3 * 11 * 201
+    assert {"map", "map50", "loss"} <= tested["metrics"].keys()
+    assert check_log(run.log).findings == []

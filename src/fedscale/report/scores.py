@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fedscale.pooled import BINS, Pooled
+from fedscale.pooled import BINS, OVERLAPS, Pooled
 from fedscale.report.facts import DIVISOR_OF, METRIC_OF, sum_of
 
 Values = npt.NDArray[np.float64]
@@ -76,6 +76,31 @@ def _label_precision(scores: Values) -> float:
     return float((gained * precision).sum(axis=1, where=gained > 0).mean())
 
 
+def box_precisions(counts: Values) -> Values:
+    """Return average precision of each label that somebody has, (labels, overlaps): COCO's, at 101 values of recall.
+
+    P(r) is the best precision at a recall of r or more, and 0 where none is reached (``pycocotools.COCOeval``). Scores
+    of one bin count as equal.
+    """
+    counts = counts.reshape(-1, len(OVERLAPS) + 1, BINS + 1)
+    counts = counts[counts[:, -1, BINS] > 0]
+    right, every = (part[..., :BINS][..., ::-1].cumsum(axis=-1) for part in (counts[:, :-1], counts[:, -1:]))
+    precision = np.maximum.accumulate(np.nan_to_num(ratio(right, every))[..., ::-1], axis=-1)[..., ::-1]
+    recall = right / counts[:, -1:, BINS:]
+    curves = zip(recall.reshape(-1, BINS), precision.reshape(-1, BINS), strict=True)
+    return np.array([_interpolated(*curve) for curve in curves]).reshape(-1, len(OVERLAPS))
+
+
+def _interpolated(recall: Values, precision: Values) -> float:
+    places = np.searchsorted(recall, np.linspace(0, 1, 101))
+    return float(np.append(precision, 0.0)[places].mean())
+
+
+def _mean_precision(counts: Values, overlaps: slice) -> float:
+    precisions = box_precisions(counts)[:, overlaps]
+    return float(precisions.mean()) if len(precisions) else float("nan")
+
+
 SCORES: Final[dict[str, Score]] = {
     "perplexity": Score(("loss", "count"), _perplexity),
     "rmse": Score(("squared", "count"), lambda squared, count: np.sqrt(ratio(squared, count))),
@@ -91,8 +116,11 @@ SCORES: Final[dict[str, Score]] = {
     "f1": Score(("overlap", "count"), ratio),
     "wer": Score(("word_errors", "words"), ratio),
     "cer": Score(("character_errors", "characters"), ratio),
+    "mel_l1": Score(("mel_error", "count"), ratio),
     "recall5": Score(("found5", "labels"), ratio),
     "auc": Score(("click_scores",), _auc),
+    "map": Score(("box_scores",), lambda counts: _mean_precision(counts, slice(None))),
+    "map50": Score(("box_scores",), lambda counts: _mean_precision(counts, slice(1))),
     "macro_ap": Score(("label_scores",), _label_precision),
 }
 """Metrics by name."""

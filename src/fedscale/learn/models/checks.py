@@ -6,7 +6,9 @@ import math
 
 from torch import nn
 
+from fedscale.data.card import Card
 from fedscale.errors import JobError
+from fedscale.learn.models.mel import LogMel
 
 Shape = tuple[int, ...] | None
 
@@ -22,13 +24,19 @@ def features(model: str, sample_shape: Shape) -> int:
     return math.prod(sample_shape)
 
 
-def image(model: str, sample_shape: Shape) -> tuple[int, int, int, nn.Module]:
+def image(model: str, sample_shape: Shape, card: Card | None = None) -> tuple[int, int, int, nn.Module]:
     """Return channels, height, width, and the layer that brings a batch to (n, channels, height, width).
 
+    Recordings become images of one channel, (frames, mels), by `fedscale.learn.models.mel.LogMel`.
+
     Raises:
-        JobError: the samples are not of shape (height, width) or (channels, height, width).
+        JobError: the samples are not of shape (height, width) or (channels, height, width), nor recordings.
     """
     match sample_shape:
+        case (samples,) if card is not None and card.modality == "audio":
+            mel = LogMel()
+            frames = samples // mel.hop + 1
+            return 1, frames, mel.mels, nn.Sequential(mel, nn.Unflatten(1, (1, frames)))
         case (height, width):
             return 1, height, width, nn.Unflatten(1, (1, height))
         case (channels, height, width):

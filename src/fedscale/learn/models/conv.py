@@ -1,4 +1,4 @@
-"""Convolutional models for images; (height, width) and (channels, height, width) samples both do."""
+"""Convolutional models for images; (height, width) and (channels, height, width) samples both do, and recordings."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from fedscale.data.card import Card
 from fedscale.errors import JobError
-from fedscale.learn.models.checks import image
+from fedscale.learn.models.checks import Shape, image
 from fedscale.learn.narrow import scaler, units
 from fedscale.section import Portion, Positive
 
 
 def cnn(
-    sample_shape: tuple[int, ...] | None,
+    sample_shape: Shape,
     classes: int,
     channels: Positive = 16,
     hidden: Positive = 64,
     width_share: Portion = 1.0,
+    card: Card | None = None,
 ) -> nn.Module:
     """A small network for small images: two 3×3 convolutions, one pooling, two dense layers."""
-    planes, height, width, shape = image("cnn", sample_shape)
+    planes, height, width, shape = image("cnn", sample_shape, card)
     first, second, hidden = (units(size, width_share) for size in (channels, 2 * channels, hidden))
     return nn.Sequential(
         shape,
@@ -40,12 +42,12 @@ def cnn(
     )
 
 
-def femnist_cnn(sample_shape: tuple[int, ...] | None, classes: int, width_share: Portion = 1.0) -> nn.Module:
+def femnist_cnn(sample_shape: Shape, classes: int, width_share: Portion = 1.0, card: Card | None = None) -> nn.Module:
     """The network of LEAF's FEMNIST: two 5×5 convolutions (32, 64), each pooled by 2, 2,048 dense (Caldas et al. 2018).
 
     For 28×28 images and 62 classes it has 6.6 million parameters.
     """
-    planes, height, width, shape = image("femnist_cnn", sample_shape)
+    planes, height, width, shape = image("femnist_cnn", sample_shape, card)
     first, second, hidden = (units(size, width_share) for size in (32, 64, 2048))
     return nn.Sequential(
         shape,
@@ -74,7 +76,7 @@ class GoCNN(nn.Module):
 
     def __init__(
         self,
-        sample_shape: tuple[int, ...] | None,
+        sample_shape: Shape,
         classes: int,
         channels: Positive = 64,
         layers: Positive = 4,
@@ -100,7 +102,7 @@ class VideoCNN(nn.Module):
     Pooling over time is the simplest of the ways compared by A. Karpathy et al. 2014 and J. Ng et al. 2015.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...] | None, classes: int, channels: Positive = 16) -> None:
+    def __init__(self, sample_shape: Shape, classes: int, channels: Positive = 16) -> None:
         super().__init__()
         if sample_shape is None or len(sample_shape) != 4:
             raise JobError(f"model 'video_cnn' is for frames (times, planes, height, width), not {sample_shape}")

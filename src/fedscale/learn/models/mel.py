@@ -12,6 +12,10 @@ LEAST = 1e-5
 """Power that counts as silence."""
 
 
+LOG_SCALE = 4.0
+"""Natural logarithms of power that a spectrogram's values are apart."""
+
+
 class LogMel(nn.Module):
     """From recordings (..., samples) to logarithms of power, (..., frames, mels); nothing in it is trained.
 
@@ -32,7 +36,7 @@ class LogMel(nn.Module):
         spectrum = torch.stft(flat, self.window, self.hop, window=shape, pad_mode="constant", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
         heard = power.transpose(1, 2) @ self._bands.to(x)
-        return ((heard + LEAST).log() / 4 + 1).view(*x.shape[:-1], -1, self.mels)
+        return ((heard + LEAST).log() / LOG_SCALE + 1).view(*x.shape[:-1], -1, self.mels)
 
     def frames(self, x: Tensor) -> Tensor:
         """Return how many frames of each recording are real: those up to its last sample that is not 0; at least 1."""

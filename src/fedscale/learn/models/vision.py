@@ -14,32 +14,50 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
+from fedscale.data.card import Card
 from fedscale.errors import JobError, MissingExtraError
-from fedscale.learn.models.checks import image
+from fedscale.learn.models.checks import Shape, image
 from fedscale.section import Decay
 
 Norm = Literal["group", "batch"]
+Stem = Literal["auto", "small", "large"]
 
 GROUPS: Final = 2
-"""Groups of channels; all three networks have an even number of channels everywhere."""
+"""Groups of channels; all networks here have an even number of channels everywhere."""
 
 SMALL: Final = 32
 """Images up to this many pixels on their longer side lose too much in the first layers made for 224."""
 
 
 def resnet18(
-    sample_shape: tuple[int, ...] | None,
+    sample_shape: Shape,
     classes: int,
     norm: Norm = "group",
-    stem: Literal["auto", "small", "large"] = "auto",
+    stem: Stem = "auto",
+    card: Card | None = None,
 ) -> nn.Module:
     """ResNet-18 (K. He et al. 2016).
 
     The ``large`` stem is the published one for 224 pixels: 7×7 with stride 2 and max-pooling. ``small`` is 3×3 with
     stride 1 and no pooling, as is usual for CIFAR; ``auto`` takes it for images of up to 32 pixels.
     """
-    channels, height, width, shape = image("resnet18", sample_shape)
-    network = _networks("resnet18").resnet18(num_classes=classes)
+    return _resnet("resnet18", sample_shape, classes, norm, stem, card)
+
+
+def resnet34(
+    sample_shape: Shape,
+    classes: int,
+    norm: Norm = "group",
+    stem: Stem = "auto",
+    card: Card | None = None,
+) -> nn.Module:
+    """ResNet-34 (K. He et al. 2016); see `resnet18`."""
+    return _resnet("resnet34", sample_shape, classes, norm, stem, card)
+
+
+def _resnet(name: str, sample_shape: Shape, classes: int, norm: Norm, stem: Stem, card: Card | None) -> nn.Module:
+    channels, height, width, shape = image(name, sample_shape, card)
+    network = getattr(torchvision_for(name).models, name)(num_classes=classes)
     small = stem == "small" or (stem == "auto" and max(height, width) <= SMALL)
     if small:
         network.conv1 = _initial(nn.Conv2d(channels, 64, 3, padding=1, bias=False))
@@ -50,34 +68,38 @@ def resnet18(
 
 
 def mobilenet_v2(
-    sample_shape: tuple[int, ...] | None, classes: int, norm: Norm = "group", dropout: Decay = 0.0
+    sample_shape: Shape,
+    classes: int,
+    norm: Norm = "group",
+    dropout: Decay = 0.0,
+    card: Card | None = None,
 ) -> nn.Module:
     """MobileNetV2 (M. Sandler et al. 2018) of width 1; torchvision's own ``dropout`` before the last layer is 0.2."""
-    channels, _, _, shape = image("mobilenet_v2", sample_shape)
-    network = _networks("mobilenet_v2").mobilenet_v2(num_classes=classes, dropout=dropout)
+    channels, _, _, shape = image("mobilenet_v2", sample_shape, card)
+    network = torchvision_for("mobilenet_v2").models.mobilenet_v2(num_classes=classes, dropout=dropout)
     if channels != 3:
         network.features[0][0] = _initial(nn.Conv2d(channels, 32, 3, stride=2, padding=1, bias=False))
     return nn.Sequential(shape, _normalised(network, norm))
 
 
-def shufflenet_v2(sample_shape: tuple[int, ...] | None, classes: int, norm: Norm = "group") -> nn.Module:
+def shufflenet_v2(sample_shape: Shape, classes: int, norm: Norm = "group", card: Card | None = None) -> nn.Module:
     """ShuffleNetV2 (N. Ma et al. 2018) of width 1."""
-    channels, _, _, shape = image("shufflenet_v2", sample_shape)
-    network = _networks("shufflenet_v2").shufflenet_v2_x1_0(num_classes=classes)
+    channels, _, _, shape = image("shufflenet_v2", sample_shape, card)
+    network = torchvision_for("shufflenet_v2").models.shufflenet_v2_x1_0(num_classes=classes)
     if channels != 3:
         network.conv1[0] = _initial(nn.Conv2d(channels, 24, 3, stride=2, padding=1, bias=False))
     return nn.Sequential(shape, _normalised(network, norm))
 
 
-def _networks(model: str) -> Any:
-    """Return ``torchvision.models``.
+def torchvision_for(model: str) -> Any:
+    """Return torchvision.
 
     Raises:
         MissingExtraError: torchvision is not installed.
         JobError: the installed one was built for another torch.
     """
     try:
-        return importlib.import_module("torchvision").models
+        return importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torchvision":
             raise MissingExtraError(f"the model {model!r}", "torchvision", "vision") from None

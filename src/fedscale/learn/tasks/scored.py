@@ -34,10 +34,14 @@ def binned(logits: Tensor, positive: Tensor) -> Pooled:
     Returns:
         counts of labels × 2 × `BINS`.
     """
-    labels = logits.shape[1]
-    bins = torch.floor(logits.double() / WIDTH).add(BINS // 2).clamp(0, BINS - 1).long()
+    labels, bins = logits.shape[1], score_bins(logits)
     places = (torch.arange(labels, device=logits.device) * 2 + positive.long()) * BINS + bins
     return Pooled(torch.bincount(places.reshape(-1), minlength=labels * 2 * BINS).cpu().numpy())
+
+
+def score_bins(logits: Tensor) -> Tensor:
+    """Return the bins of scores, int64."""
+    return torch.floor(logits.double() / WIDTH).add(BINS // 2).clamp(0, BINS - 1).long()
 
 
 class Multilabel(BaseTask):
