@@ -53,7 +53,7 @@ CARD: Final = Card(
     description="where a trip will end, from the first half of its points and the time it began",
     task="regression",
     metric="haversine",
-    model=Component(name="mlp"),
+    model=Component(name="coordinates_mlp", center=list(CENTRE[::-1]), scale=DEGREES),
     modality="tensor",
     sample_shape=(4 * POINTS + 4,),
     target_shape=(2,),

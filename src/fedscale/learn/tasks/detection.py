@@ -56,7 +56,7 @@ class Detection(BaseTask):
     def tensors(self, *columns: Array) -> tuple[Tensor, Tensor]:
         """Return float32 inputs (..., n, planes, height, width) and targets (..., n, boxes, 5), NaN behind the last."""
         x, boxes = columns
-        return scaled(x, self._scale), torch.from_numpy(boxes).unflatten(-1, (-1, BOX))
+        return scaled(x, self._scale), torch.from_numpy(boxes).reshape(*boxes.shape[:-1], -1, BOX)
 
     def loss(self, outputs: Seen, targets: Tensor) -> Tensor:
         """Return the mean over images."""

@@ -39,7 +39,7 @@ class Synthesis(BaseTask):
         x, tokens = columns
         sound, text = scaled(x, self._scale), torch.from_numpy(tokens).to(torch.float32)
         frames = MEL(sound)
-        text = functional.pad(text, (0, -text.shape[-1] % MEL.mels)).unflatten(-1, (-1, MEL.mels))
+        text = functional.pad(text, (0, -text.shape[-1] % MEL.mels)).reshape(*text.shape[:-1], -1, MEL.mels)
         behind = torch.arange(frames.shape[-2]) >= MEL.frames(sound)[..., None]
         return torch.cat([text, frames], dim=-2), frames.masked_fill(behind[..., None], torch.nan)
 
