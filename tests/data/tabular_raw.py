@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 TAOBAO = {
@@ -69,9 +70,9 @@ PUFFER = puffer(
 )
 
 
-def write(folder: Path, content: dict[str, str]) -> Path:
+def write(folder: Path, content: Mapping[str, str | bytes]) -> Path:
     """Write files by name under ``folder``, and return it."""
     for name, text in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return folder

@@ -24,6 +24,7 @@ DATASETS: Final[Table[Entry]] = Table(
         "amazon_words": "fedscale.data.importers.amazon:AmazonWords",
         "digits": "fedscale.data.importers.digits:Digits",
         "foxgo": "fedscale.data.importers.foxgo:FoxGo",
+        "movielens": "fedscale.data.importers.movielens:MovieLens",
         "puffer": "fedscale.data.importers.puffer:Puffer",
         "qmnist": "fedscale.data.importers.qmnist:Qmnist",
         "reddit": "fedscale.data.importers.reddit:Reddit",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -56,6 +58,17 @@ class Rows:
     def where(self, index: int) -> str:
         """Name the row with this index in ``table``."""
         return f"{self.path} row {self.first + index}"
+
+    def refuse(self, column: str, wrong: npt.ArrayLike, expected: str) -> None:
+        """Make sure that no row is ``wrong``, given a truth value for each (an array of NumPy's or Arrow's).
+
+        Raises:
+            DataError: one is; it names the first, its value in ``column``, and what is ``expected`` there.
+        """
+        rows = np.flatnonzero(np.asarray(wrong) == True)  # noqa: E712 - a missing value is neither
+        if len(rows):
+            value = self.table[column][int(rows[0])].as_py()
+            raise DataError(f"{self.where(int(rows[0]))}, column {column!r}: {value!r} is not {expected}")
 
 
 def read_csv(

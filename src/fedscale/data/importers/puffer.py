@@ -145,15 +145,15 @@ def _acknowledged(sent: Path) -> Path:
 
 def _scanned(block: Rows, *, sent: bool) -> Scanned:
     table = block.table
-    _check(block, "session_id", pc.equal(table["session_id"], ""))
-    _check(block, "time (ns GMT)", pc.less_equal(table["time (ns GMT)"], 0))
+    block.refuse("session_id", pc.equal(table["session_id"], ""), "a session")
+    block.refuse("time (ns GMT)", pc.less_equal(table["time (ns GMT)"], 0), "a time in nanoseconds")
     zeros = pa.array(np.zeros(len(table), np.float32))
     columns: dict[str, Any] = dict.fromkeys(MEASURED, zeros)
     if sent:
         for name in MEASURED:
-            _check(block, name, pc.invert(pc.is_finite(table[name])))
+            block.refuse(name, pc.invert(pc.is_finite(table[name])), "a finite number")
             columns[name] = table[name].cast(pa.float32())
-        _check(block, "size", pc.less_equal(table["size"], 0))
+        block.refuse("size", pc.less_equal(table["size"], 0), "above 0")
     rows = {
         "sent": pa.array(np.full(len(table), sent, np.int8)),
         "time": table["time (ns GMT)"],
@@ -163,13 +163,6 @@ def _scanned(block: Rows, *, sent: bool) -> Scanned:
         **columns,
     }
     return Scanned(table["session_id"].combine_chunks(), pa.table(rows), counted=sent)
-
-
-def _check(block: Rows, name: str, wrong: pa.ChunkedArray) -> None:
-    first = pc.index(wrong, True).as_py()
-    if first >= 0:
-        value = block.table[name][first].as_py()
-        raise DataError(f"{block.where(first)}, column {name!r}: {value!r} cannot be: the row is damaged")
 
 
 def _pairs(rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.int64]]:

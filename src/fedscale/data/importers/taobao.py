@@ -25,7 +25,6 @@ from fedscale.data.lookup import Lookup, buckets, sizes
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Dialect, Rows, Types, read_csv
 from fedscale.data.rawfile import found, nothing
-from fedscale.errors import DataError
 from fedscale.section import Component
 
 Buckets = Annotated[int, Field(ge=3, le=10_000_000)]
@@ -190,15 +189,15 @@ def _known(values: pa.ChunkedArray, category: Any) -> npt.NDArray[Any]:
 
 def _prices(block: Rows) -> npt.NDArray[Any]:
     values = block.table["price"]
-    _refuse(block, "price", pc.less(values, 0), "a price of 0 or more")
-    _refuse(block, "price", pc.invert(pc.is_finite(values)), "a finite price")
+    block.refuse("price", pc.less(values, 0), "a price of 0 or more")
+    block.refuse("price", pc.invert(pc.is_finite(values)), "a finite price")
     return _known(values, lambda price: np.minimum(2 * np.log2(1 + price) + 1, PRICES - 1).astype(np.int32))
 
 
 def _level(block: Rows, name: str, size: int) -> npt.NDArray[Any]:
     values = block.table[name]
     outside = pc.or_(pc.less(values, 0), pc.greater(values, size - 2))
-    _refuse(block, name, outside, f"a whole number from 0 to {size - 2}, or empty")
+    block.refuse(name, outside, f"a whole number from 0 to {size - 2}, or empty")
     return _known(values, lambda level: level + 1).astype(np.int8)
 
 
@@ -207,22 +206,14 @@ def _moments(block: Rows) -> npt.NDArray[Any]:
     places = pc.index_in(block.table["pid"], pa.array(PLACES, pa.large_string()))
     place = pc.add(pc.fill_null(places, len(PLACES)), 1).to_numpy()
     times = block.table["time_stamp"]
-    _refuse(block, "time_stamp", pc.or_(pc.less(times, 0), pc.greater(times, 1 << 40)), "a time in seconds")
+    block.refuse("time_stamp", pc.or_(pc.less(times, 0), pc.greater(times, 1 << 40)), "a time in seconds")
     local = times.to_numpy() + EAST
     return np.stack([place, local // 3600 % 24 + 1, (local // 86_400 + 3) % 7 + 1], axis=1)
 
 
 def _clicks(block: Rows) -> npt.NDArray[np.int8]:
     clicks, others = block.table["clk"], block.table["nonclk"]
-    _refuse(block, "clk", pc.invert(pc.is_in(clicks, pa.array([0, 1]))), "0 or 1")
-    _refuse(block, "nonclk", pc.not_equal(pc.add_checked(clicks, others), 1), "1 without a click and 0 with one")
+    block.refuse("clk", pc.invert(pc.is_in(clicks, pa.array([0, 1]))), "0 or 1")
+    block.refuse("nonclk", pc.not_equal(pc.add_checked(clicks, others), 1), "1 without a click and 0 with one")
     y: npt.NDArray[np.int8] = clicks.to_numpy().astype(np.int8)
     return y
-
-
-def _refuse(block: Rows, name: str, wrong: pa.ChunkedArray, expected: str) -> None:
-    """Raise an error that names the first row of ``block`` that is ``wrong``."""
-    first = pc.index(wrong, True).as_py()
-    if first >= 0:
-        value = block.table[name][first].as_py()
-        raise DataError(f"{block.where(first)}, column {name!r}: {value} is not {expected}")
