@@ -14,9 +14,15 @@ RECIPES: Final[Table[Job]] = Table(
         "demo": "fedscale.recipes.shakespeare:demo",
         "digits": "fedscale.recipes.digits:digits",
         "dirichlet": "fedscale.recipes.dirichlet:dirichlet",
+        "foxgo": "fedscale.recipes.foxgo:foxgo",
+        "movielens": "fedscale.recipes.movielens:movielens",
+        "puffer": "fedscale.recipes.puffer:puffer",
         "qmnist": "fedscale.recipes.qmnist:qmnist",
         "shakespeare": "fedscale.recipes.shakespeare:shakespeare",
         "synthetic": "fedscale.recipes.synthetic:synthetic",
+        "taobao": "fedscale.recipes.taobao:taobao",
+        "taxi": "fedscale.recipes.taxi:taxi",
+        "waymo": "fedscale.recipes.waymo:waymo",
     },
 )
 
