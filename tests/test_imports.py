@@ -15,6 +15,7 @@ ALLOWED = {
     "root": set(),
     "data": {"root"},
     "traces": {"root"},
+    "legacy": {"root", "data", "traces"},
     "rounds": {"root"},
     "learn": {"root", "data", "traces"},
     "select": {"root", "data", "traces"},
@@ -36,6 +37,7 @@ ALLOWED = {
         "report",
         "simulation",
         "recipes",
+        "legacy",
     },
 }
 """Which rooms a room may import from, itself aside. The root's ``__init__`` only names what it imports lazily."""

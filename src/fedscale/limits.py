@@ -142,6 +142,9 @@ CHECKPOINTS_KEPT: Final = 2
 CHECKPOINT_HEADER_BYTES: Final = 64 << 20
 """Largest header of a checkpoint that is read."""
 
+TESTING_PERF_BYTES: Final = 64 << 20
+"""Largest file of test results of the original that is read."""
+
 CHECK_FINDINGS: Final = 1_000
 """Most mistakes in a log that ``fedscale check`` names one by one."""
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fedscale.cli import compare, data, export, report, run, statistics, traces, tune
+from fedscale.cli import compare, convert, data, export, report, run, statistics, traces, tune
 from fedscale.errors import FedScaleError
 
 app = typer.Typer(
@@ -31,6 +31,9 @@ data.app.command(
     epilog="Examples: fedscale data export digits digits-parquet · fedscale data export digits digits-leaf --to leaf "
     "--set partition=iid",
 )(export.export)
+app.command("convert-job")(convert.convert_job)
+app.command("convert-map")(convert.convert_map)
+app.command("testing-perf")(report.testing_perf)
 app.add_typer(data.app, name="data")
 app.add_typer(traces.app, name="traces")
 

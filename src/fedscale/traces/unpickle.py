@@ -1,9 +1,10 @@
 """Reading plain data out of a pickle without running it.
 
-FedScale published its traces as pickles. A pickle is a program, and Python's own interpreter for it can be made to
-call anything. The interpreter below knows only the opcodes that build plain data (protocols 2 to 5): dictionaries,
-lists, tuples, strings, bytes and numbers. It never imports and never calls: the two globals that the published files
-name, numpy's ``scalar`` and ``dtype``, are read as notation for one number. Everything else is refused by name.
+FedScale published its traces as pickles, and wrote test results and client maps as such. A pickle is a program, and
+Python's own interpreter for it can be made to call anything. The interpreter below knows only the opcodes that build
+plain data (protocols 2 to 5): dictionaries, lists, tuples, strings, bytes and numbers. It never imports and never
+calls: the globals that such files name are read as notation, numpy's ``scalar`` and ``dtype`` for one number,
+``OrderedDict`` for a dictionary. Everything else is refused by name.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from fedscale.traces.arrays import quote
 
 _SCALAR: Final = "numpy scalar"
 _DTYPE: Final = "numpy dtype"
+_ORDERED: Final = "ordered dictionary"
 
 GLOBALS: Final = {
     ("numpy.core.multiarray", "scalar"): _SCALAR,  # numpy 1
     ("numpy._core.multiarray", "scalar"): _SCALAR,  # numpy 2
     ("numpy", "dtype"): _DTYPE,
+    ("collections", "OrderedDict"): _ORDERED,
 }
 """The only globals that a pickle may name."""
 
@@ -202,7 +205,13 @@ def _scalar(dtype: object, raw: object) -> Any:
     return struct.unpack(dtype.order + _NUMBERS[dtype.code], raw)[0]
 
 
-_REDUCERS: Final[dict[str, Callable[..., Any]]] = {_SCALAR: _scalar, _DTYPE: _dtype}
+def _ordered(*arguments: object) -> dict[Any, Any]:
+    if arguments:
+        raise TypeError("an ordered dictionary that is not filled key by key is refused")
+    return {}
+
+
+_REDUCERS: Final[dict[str, Callable[..., Any]]] = {_SCALAR: _scalar, _DTYPE: _dtype, _ORDERED: _ordered}
 
 
 def _push(value: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
