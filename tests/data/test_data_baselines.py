@@ -12,9 +12,10 @@ from fedscale import limits
 from fedscale.data import baselines as module
 from fedscale.data.baselines import baselines
 from fedscale.data.card import Card
+from fedscale.data.census import size_quantiles
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.ragged import Ragged
-from fedscale.data.statistics import first_sample, size_quantiles
+from fedscale.data.statistics import first_sample
 from fedscale.data.store import StoreWriter, open_store
 from fedscale.section import Component
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,9 +196,19 @@ def _card_rows(card: Card) -> dict[str, str]:
     return {key: value for key, value in rows.items() if value}
 
 
+def _spread(occurrences: Sequence[int], card: Card) -> str:
+    """Say how many of the labels or tokens occur, and which one most often."""
+    total, most = max(1, sum(occurrences)), max(range(len(occurrences)), key=occurrences.__getitem__)
+    names = card.label_names or card.vocabulary
+    name = f"{most} ({names[most]!r})" if names else str(most)
+    present = sum(count > 0 for count in occurrences)
+    return f"{present:,} of {len(occurrences):,} occur; most often {name}, {occurrences[most] / total:.1%}"
+
+
 def _figure_rows(dataset: FederatedDataset) -> dict[str, str]:
-    from fedscale.data.statistics import first_sample, size_quantiles
-    from fedscale.data.store import client_names
+    from fedscale.data.census import size_quantiles
+    from fedscale.data.statistics import first_sample
+    from fedscale.data.store import client_names, told_of
 
     sizes = " · ".join(f"{name} {size:,}" for name, size in size_quantiles(dataset.counts).items())
     rows = {
@@ -207,6 +218,12 @@ def _figure_rows(dataset: FederatedDataset) -> dict[str, str]:
         "fingerprint": dataset.fingerprint,
         "path": str(dataset.path),
     }
+    census, notes = told_of(dataset)
+    if "occurrences" in census:
+        rows[f"in {census['column']}"] = _spread(census["occurrences"], dataset.card)
+    if notes.get("read"):
+        left = " · ".join(f"{count:,} {reason}" for reason, count in notes["skipped"].items())
+        rows["imported from"] = f"{notes['read']:,} rows; left out: {left or 'none'}"
     if names := client_names(dataset):
         rows["first clients"] = ", ".join(names[:3])
     return rows | {f"first {column}": text for column, text in first_sample(dataset).items()}

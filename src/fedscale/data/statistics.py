@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import numpy as np
-
 from fedscale.data.encoded import Encoded, Samples
 from fedscale.data.federated import FederatedDataset
-from fedscale.data.ragged import IntArray, Ragged
-
-QUANTILES: Final = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
-
-
-def size_quantiles(counts: IntArray) -> dict[str, int]:
-    """Return quantiles of the clients' numbers of samples; each is a size that occurs."""
-    values = np.quantile(counts, list(QUANTILES.values()), method="inverted_cdf")
-    return dict(zip(QUANTILES, values.astype(int).tolist(), strict=True))
+from fedscale.data.ragged import Ragged
 
 
 def first_sample(dataset: FederatedDataset) -> dict[str, str]:

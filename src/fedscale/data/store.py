@@ -7,6 +7,7 @@ samples, the record ``batch`` they lie in and their ``offset`` in it) and, as me
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +25,10 @@ from fedscale.data.encoded import Samples, wrapper
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.mapped import Mapped
 from fedscale.data.ragged import Column, IntArray, Ragged, concatenate, take
-from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, SAMPLES, VERSION, StoreWriter
+from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, NOTES, SAMPLES, STATISTICS, VERSION, StoreWriter
 from fedscale.errors import DataError
 
-__all__ = ["StoreWriter", "client_names", "is_store", "open_store"]
+__all__ = ["StoreWriter", "client_names", "is_store", "open_store", "told_of"]
 
 _REMEDY: Final = "fetch or import the dataset again"
 
@@ -154,6 +155,20 @@ def open_store(path: Path) -> FederatedDataset:
 def is_store(path: Path) -> bool:
     """Say whether directory ``path`` holds a store."""
     return (path / CLIENTS).is_file()
+
+
+def told_of(dataset: FederatedDataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the store says of its own content (`fedscale.data.census`) and of the raw files it was made from.
+
+    Either is empty in a store that was written by an earlier edition.
+    """
+    reader, _ = _open(dataset.path / CLIENTS)
+    metadata = reader.schema.metadata or {}
+    try:
+        census, notes = (json.loads(metadata.get(key, b"{}")) for key in (STATISTICS, NOTES))
+    except ValueError as error:
+        raise DataError(f"{dataset.path / CLIENTS}: damaged: {error}: {_REMEDY}") from None
+    return dict(census), dict(notes)
 
 
 def client_names(dataset: FederatedDataset) -> list[str] | None:

@@ -9,11 +9,11 @@ import numpy as np
 
 from fedscale import limits
 from fedscale.data.card import COLUMNS, Card
+from fedscale.data.census import QUANTILES
 from fedscale.data.divergence import FloatArray, Tallies, distances, joined, pairs_of
 from fedscale.data.features import feature_column, feature_of
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.ragged import IntArray, Ragged
-from fedscale.data.statistics import QUANTILES
 from fedscale.data.values import BOX
 
 

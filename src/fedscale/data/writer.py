@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from fedscale import files, limits
 from fedscale.data.card import Card
+from fedscale.data.census import Census
 from fedscale.data.columns import arrow_type, parts, to_arrow
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import Column, IntArray, concatenate
@@ -32,6 +33,7 @@ VERSION: Final = b"fedscale.format"
 CARD: Final = b"fedscale.card"
 FINGERPRINT: Final = b"fedscale.fingerprint"
 NOTES: Final = b"fedscale.notes"
+STATISTICS: Final = b"fedscale.statistics"
 
 
 class StoreWriter:
@@ -46,7 +48,7 @@ class StoreWriter:
     Blocks are gathered into record batches of about ``limits.RECORD_BATCH_BYTES``. Everything goes to a temporary
     directory, which is renamed to ``path`` at the end of the ``with``; after an error nothing remains. Two processes
     may write the same store at the same time: the second finds the first one's and leaves it. The store keeps what
-    ``notes`` say of the raw files.
+    ``notes`` say of the raw files, and a census of its content.
     """
 
     def __init__(self, path: Path, card: Card, notes: Notes | None = None) -> None:
@@ -61,6 +63,7 @@ class StoreWriter:
         self._schema: pa.Schema | None = None
         self._file: pa.RecordBatchFileWriter | None = None
         self._digests: dict[str, list[Any]] = {}
+        self._census = Census(card)
 
     def __enter__(self) -> StoreWriter:
         self._temporary.mkdir(parents=True)
@@ -101,6 +104,7 @@ class StoreWriter:
         for name, column in columns.items():
             for digest, part in zip(self._digests[name], parts(column), strict=False):
                 _feed(digest, part)
+        self._census.add(columns)
         self._counts.append(np.concatenate([counts for counts, _ in self._pending]))
         self._pending, self._pending_bytes = [], 0
 
@@ -148,6 +152,7 @@ class StoreWriter:
             CARD: self._card.model_dump_json().encode(),
             FINGERPRINT: fingerprint.encode(),
             NOTES: json.dumps(self._notes.record()).encode(),
+            STATISTICS: json.dumps(self._census.record(counts)).encode(),
         }
         batch = pa.record_batch(arrays).replace_schema_metadata(metadata)
         with pa.ipc.new_file(str(self._temporary / CLIENTS), batch.schema) as file:
