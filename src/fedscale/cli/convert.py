@@ -73,7 +73,7 @@ def convert_map(
     With the folder beside the media, `fedscale data import` reads both. Example:
     fedscale convert-map speech_commands/clientDataMap --out speech_commands
     """
-    from fedscale.data.statistics import size_quantiles
+    from fedscale.data.census import size_quantiles
     from fedscale.legacy.clientmap import read_client_map, write_mapping
 
     found = read_client_map(old)
