@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -140,6 +141,13 @@ def found(raw: Path, *patterns: str) -> list[Path]:
         path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()
     }
     return sorted(path for path in paths if path.suffix not in COMPRESSED or path.with_suffix("") not in paths)
+
+
+def folder(raw: Path, name: str) -> Path | None:
+    """Return the folder called ``name``: ``raw`` itself, one beside it, or one up to three levels inside."""
+    candidates = [raw, raw.parent / name] if raw.name == name else [raw / name]
+    inside = (path for depth in ("*", "*/*") for path in sorted(raw.glob(f"{depth}/{name}")))
+    return next((path for path in itertools.chain(candidates, inside) if path.name == name and path.is_dir()), None)
 
 
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
