@@ -249,7 +249,7 @@ def pixels_of(values: Any, where: str) -> npt.NDArray[np.uint8]:
         array = np.asarray(values, None if isinstance(values, np.ndarray) else np.float64)
     except (ValueError, TypeError, OverflowError):
         raise DataError(f"{where}: not images of {SIDE} × {SIDE} numbers") from None
-    if array.dtype.kind not in "iuf" or (array.size != len(array) * SIDE * SIDE):
+    if array.dtype.kind not in "iuf" or array.ndim == 0 or array.size != len(array) * SIDE * SIDE:
         raise DataError(f"{where}: {array.shape} of {array.dtype}, not images of {SIDE} × {SIDE} numbers")
     most = 1.0 if array.dtype.kind == "f" else 255
     if array.size and not (array.min() >= 0 and array.max() <= most):  # also false of NaN

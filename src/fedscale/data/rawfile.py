@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import itertools
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -144,10 +143,9 @@ def found(raw: Path, *patterns: str) -> list[Path]:
 
 
 def folder(raw: Path, name: str) -> Path | None:
-    """Return the folder called ``name``: ``raw`` itself, one beside it, or one up to three levels inside."""
-    candidates = [raw, raw.parent / name] if raw.name == name else [raw / name]
-    inside = (path for depth in ("*", "*/*") for path in sorted(raw.glob(f"{depth}/{name}")))
-    return next((path for path in itertools.chain(candidates, inside) if path.name == name and path.is_dir()), None)
+    """Return the folder called ``name``, up to three levels inside of ``raw``."""
+    inside = (path for above in ("", "*/", "*/*/") for path in sorted(raw.glob(above + name)))
+    return next((path for path in inside if path.is_dir()), None)
 
 
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:

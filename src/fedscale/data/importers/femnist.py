@@ -94,7 +94,8 @@ class Femnist(Importer):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield the images of the first layout that is found, in the order of the card's ``layout``."""
-        by_write, by_class = folder(raw, "by_write"), folder(raw, "by_class")
+        above = raw.parent if raw.name in ("by_write", "by_class") else raw
+        by_write, by_class = folder(above, "by_write"), folder(above, "by_class")
         if mapping_files(raw):
             return _scan_mapping(raw, notes)
         if by_write is not None and by_class is not None:
