@@ -167,18 +167,19 @@ def _hdf5_clients(path: Path, file: Any, notes: Notes) -> Iterator[Scanned]:
         raise DataError(f"{path}: no group 'examples': it should have examples/<writer>/pixels and /label")
     for writer in clients:
         where = f"{path}, examples/{writer}"
-        parts = {}
-        for name in ("pixels", "label"):
-            part = clients[writer].get(name) if hasattr(clients[writer], "keys") else None
-            if not hasattr(part, "dtype") or part.dtype.kind not in "iuf":
-                raise DataError(f"{where}/{name}: no such dataset of numbers")
-            parts[name] = part[()]
-        labels = np.asarray(parts["label"]).reshape(-1)
-        x = pixels_of(parts["pixels"], f"{where}/pixels")
+        x = pixels_of(_numbers(clients[writer], "pixels", where), f"{where}/pixels")
+        labels = _numbers(clients[writer], "label", where).reshape(-1)
         if len(x) != len(labels):
             raise DataError(f"{where}: {len(x)} images in pixels, but {len(labels)} labels")
         notes.read += len(x)
         yield _decoded(writer, x, labels, f"{where}/label")
+
+
+def _numbers(group: Any, name: str, where: str) -> npt.NDArray[Any]:
+    part: Any = group.get(name) if hasattr(group, "keys") else None
+    if not hasattr(part, "dtype") or part.dtype.kind not in "iuf":
+        raise DataError(f"{where}/{name}: no such dataset of numbers")
+    return np.asarray(part[()])
 
 
 def scan_sqlite(paths: Sequence[Path], notes: Notes) -> Iterator[Scanned]:
