@@ -158,7 +158,7 @@ def _scan_coco(path: Path, notes: Notes) -> Iterator[Scanned]:
     table = images.take(pa.array(order[places[known]]))
     table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), "label": categories[known, 1]})
     named = pc.not_equal(table["holder"], "")
-    notes.skip("no rights_holder", str(path), len(table) - pc.sum(named).as_py())
+    notes.skip("no rights_holder", str(path), len(table) - (pc.sum(named).as_py() or 0))
     table = table.filter(named)
     yield Scanned(table["holder"], table.select(["path", "label"]))
 
