@@ -27,6 +27,13 @@ from fedscale.report.check import check_log
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
+MODELS = [
+    pytest.param(["model.name=cnn"], id="a small model"),
+    pytest.param([], id="the recipe's own", marks=pytest.mark.soak),
+]
+"""Settings for two rounds of a recipe: torchvision's models take seconds to import and to build."""
+
+
 def real(name: str, kind: str = "raw") -> Path:
     """Return a folder or file of real data, or skip."""
     path = SHARED / kind / name

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from image_raw import (
+    MODELS,
     by_digest,
     database,
     encoded,
@@ -171,7 +172,7 @@ def test_an_archive_without_images(tmp_path: Path) -> None:
     assert "labels and clients only" in notes.told[0]
 
 
-@pytest.mark.parametrize("settings", [["model.name=cnn"], []], ids=["a small model", "the recipe's own"])
+@pytest.mark.parametrize("settings", MODELS)
 def test_two_rounds(tmp_path: Path, settings: list[str]) -> None:
     nist(tmp_path / "raw")
     imported(Femnist, tmp_path / "raw", tmp_path / "store")

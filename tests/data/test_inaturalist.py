@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_raw import by_digest, imported, labels, mapping, no_name_in, plain, real, refused, table, text, trained
+from image_raw import (
+    MODELS,
+    by_digest,
+    imported,
+    labels,
+    mapping,
+    no_name_in,
+    plain,
+    real,
+    refused,
+    table,
+    text,
+    trained,
+)
 
 from fedscale.data.importers import inaturalist
 from fedscale.data.importers.inaturalist import Inaturalist
@@ -104,7 +117,7 @@ def test_fedscales_archive(tmp_path: Path) -> None:
     assert dataset.card.label_names == ("", "elm", "", "", "oak")
 
 
-@pytest.mark.parametrize("settings", [["model.name=cnn"], []], ids=["a small model", "the recipe's own"])
+@pytest.mark.parametrize("settings", MODELS)
 def test_two_rounds(tmp_path: Path, settings: list[str]) -> None:
     with_images(tmp_path / "raw")
     imported(Inaturalist, tmp_path / "raw", tmp_path / "store", pixels=32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from image_raw import by_digest, imported, labels, mapping, no_name_in, plain, real, refused, table, trained
+from image_raw import MODELS, by_digest, imported, labels, mapping, no_name_in, plain, real, refused, table, trained
 
 from fedscale.data.importers.landmarks import Landmarks
 
@@ -81,7 +81,7 @@ def test_fedscales_archive(tmp_path: Path) -> None:
     assert labels(dataset) == by_digest({"3": [4], "5": [1]})
 
 
-@pytest.mark.parametrize("settings", [["model.name=cnn"], []], ids=["a small model", "the recipe's own"])
+@pytest.mark.parametrize("settings", MODELS)
 def test_two_rounds(tmp_path: Path, settings: list[str]) -> None:
     owners(tmp_path / "raw")
     for name in IDS[:3]:

@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_raw import by_digest, encoded, imported, labels, mapping, no_name_in, plain, real, refused, table, trained
+from image_raw import (
+    MODELS,
+    by_digest,
+    encoded,
+    imported,
+    labels,
+    mapping,
+    no_name_in,
+    plain,
+    real,
+    refused,
+    table,
+    trained,
+)
 
 from fedscale.data.importers.openimage import Openimage, OpenimageDetection
 from fedscale.data.ragged import Ragged
@@ -151,7 +164,7 @@ def test_fedscales_archive(tmp_path: Path) -> None:
     assert notes.skipped == {}
 
 
-@pytest.mark.parametrize("settings", [["model.name=cnn"], []], ids=["a small model", "the recipe's own"])
+@pytest.mark.parametrize("settings", MODELS)
 def test_two_rounds_on_objects(tmp_path: Path, settings: list[str]) -> None:
     owners(tmp_path / "raw")
     pictures(tmp_path / "raw")
