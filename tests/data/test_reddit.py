@@ -21,7 +21,7 @@ COMMENTS: list[dict[str, Any]] = [
     {"author": "Ann_Q", "body": "Hello there, see http://x.y/z", "created_utc": "1192450691"},
     {"author": "bob-x", "body": "hello \n there u/Ann_Q", "created_utc": 1475280000},
     {"author": "[deleted]", "body": "hello"},
-    {"author": "Ann_Q", "body": "there mine"},
+    {"author": "Ann_Q", "body": "&gt;there"},
     {"author": "Ann_Q", "body": "[removed]"},
     {"author": "bob-x", "body": " "},
     {"body": "nobody"},
@@ -46,7 +46,7 @@ def test_comments_become_rows_of_words(tmp_path: Path) -> None:
     assert dataset.card.vocabulary == (*RESERVED, "hello", "there")
     assert dataset.card.classes == 9
     ann, bob = (place(PEOPLE, name) for name in PEOPLE)
-    assert said(dataset, ann) == ["hello there <unknown> <unknown> <url> <end> there <unknown> <end> <unknown> <end>"]
+    assert said(dataset, ann) == ["hello there <unknown> <unknown> <url> <end> <unknown> there <end> <unknown> <end>"]
     assert said(dataset, bob) == ["hello there <user> <end>"]
     assert notes.record() == {
         "read": 8,

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -37,6 +36,9 @@ WINDOW: Final = 64
 VOCABULARY: Final = 10_000
 """Words of a vocabulary at most, beside the reserved ones; as TensorFlow Federated has it for StackOverflow."""
 
+Count = Callable[[pa.Table], pa.Table]
+"""What `fedscale.data.words.count` makes of rows."""
+
 
 @dataclass(frozen=True)
 class TextImporter(Importer):
@@ -50,22 +52,13 @@ class TextImporter(Importer):
 
     parallel: ClassVar[bool] = True
 
-    def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
-        """Count words, and return the card with the vocabulary and what numbers them."""
-        known = self.known(gather, notes)
-        return self.finished(known), self.numbering(known)
-
     def known(self, gather: Gather, notes: Notes) -> tuple[str, ...]:
         """Return the vocabulary of the rows' column `TEXT`."""
-        return vocabulary_of(gather.groups(self.clients), [TEXT], self.vocabulary, notes)
+        return vocabulary_of(gather.groups(self.clients), count_words, self.vocabulary, notes)
 
     def finished(self, known: Sequence[str]) -> Card:
         """Return the card with its vocabulary."""
         return changed(self.card, vocabulary=known, classes=len(known))
-
-    @abstractmethod
-    def numbering(self, known: tuple[str, ...]) -> Load:
-        """Return what makes columns out of rows; it goes to other processes."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +71,10 @@ class NextWord(TextImporter):
 
     window: Positive = WINDOW
 
-    def numbering(self, known: tuple[str, ...]) -> Load:
-        """Return what cuts texts into rows of tokens."""
-        return functools.partial(windows_of, known, self.window)
+    def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
+        """Return the card with the vocabulary, and what cuts texts into rows of tokens."""
+        known = self.known(gather, notes)
+        return self.finished(known), functools.partial(windows_of, known, self.window)
 
 
 @dataclass(frozen=True)
@@ -104,23 +98,23 @@ def changed(card: Card, **values: Any) -> Card:
     return Card.model_validate(card.model_dump() | values)
 
 
-def vocabulary_of(groups: Iterator[Group], columns: Sequence[str], most: int, notes: Notes) -> tuple[str, ...]:
+def vocabulary_of(groups: Iterator[Group], count: Count, most: int, notes: Notes) -> tuple[str, ...]:
     """Return the vocabulary of texts by client, counted in several processes."""
-    known = words.vocabulary(_counts(groups, columns, notes), most)
+    known = words.vocabulary(_counts(groups, count, notes), most)
     if len(known) == len(words.RESERVED):
         notes.tell("no word is used by two clients: all words are unknown")
     return known
 
 
-def _counts(groups: Iterator[Group], columns: Sequence[str], notes: Notes) -> Iterator[pa.Table]:
+def _counts(groups: Iterator[Group], count: Count, notes: Notes) -> Iterator[pa.Table]:
     clients = 0
-    for counts, counted in in_processes(functools.partial(count_words, tuple(columns)), groups):
+    for counts, counted in in_processes(count, groups):
         clients += len(counts)
         notes.progress("clients whose words are counted", clients)
         yield counted
 
 
-def count_words(columns: Sequence[str], rows: pa.Table) -> pa.Table:
+def count_words(rows: pa.Table, columns: Sequence[str] = (TEXT,)) -> pa.Table:
     """Return how many clients use each word of some columns."""
     texts = pa.concat_arrays([rows.column(name).combine_chunks() for name in columns])
     return words.count(words.divide(texts), np.tile(clients_of(rows), len(columns)))

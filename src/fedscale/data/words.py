@@ -82,14 +82,15 @@ def _without_blanks(lists: pa.Array) -> pa.Array:
     real = pc.not_equal(words, "").to_numpy(zero_copy_only=False)
     if real.all():
         return lists
-    ends = np.r_[0, np.cumsum(real)][_offsets(lists)]
+    ends = np.r_[0, np.cumsum(real)][offsets(lists)]
     return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), words.filter(pa.array(real)))
 
 
-def _offsets(lists: pa.Array) -> IntArray:
-    offsets: IntArray = np.asarray(lists.offsets).astype(np.int64)
-    offsets -= offsets[0]
-    return offsets
+def offsets(lists: pa.Array) -> IntArray:
+    """Return where each of Arrow's lists begins in their values, and where the last one ends."""
+    places: IntArray = np.asarray(lists.offsets).astype(np.int64)
+    places -= places[0]
+    return places
 
 
 def count(words: pa.Array, clients: IntArray) -> pa.Table:
@@ -101,7 +102,7 @@ def count(words: pa.Array, clients: IntArray) -> pa.Table:
     """
     encoded = words.flatten().dictionary_encode()
     codes = np.asarray(encoded.indices).astype(np.int64)
-    users = np.repeat(clients, np.diff(_offsets(words)))
+    users = np.repeat(clients, np.diff(offsets(words)))
     different = max(len(encoded.dictionary), 1)
     used = np.unique(users * different + codes) % different
     return pa.table({"word": encoded.dictionary, "clients": np.bincount(used, minlength=len(encoded.dictionary))})
@@ -148,7 +149,7 @@ def number(words: pa.Array, known: Sequence[str]) -> Ragged:
     """Return the numbers of each text's words, `UNKNOWN` for those that are not ``known``."""
     found = pc.index_in(words.flatten(), pa.array([*_WRITTEN, *known[len(_WRITTEN) :]], pa.large_string()))
     numbers = pc.fill_null(found, UNKNOWN).to_numpy().astype(smallest(len(known)))
-    return Ragged(numbers, _offsets(words))
+    return Ragged(numbers, offsets(words))
 
 
 def smallest(tokens: int) -> np.dtype[Any]:
@@ -184,9 +185,9 @@ def windows(texts: Ragged, clients: IntArray, length: int) -> tuple[Ragged, IntA
 
 def pieces(values: npt.NDArray[Any], starts: IntArray, lengths: IntArray) -> Ragged:
     """Return rows of ``values`` that begin at ``starts`` and may overlap."""
-    offsets = np.r_[0, np.cumsum(lengths)]
-    places = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Ragged(values[places], offsets)
+    ends = np.r_[0, np.cumsum(lengths)]
+    places = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
+    return Ragged(values[places], ends)
 
 
 def bags(texts: Ragged, length: int) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ Retrieval and Recommendation", 2024 (2023).
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from fedscale.data import words
 from fedscale.data.card import Card, Figures, RawFile
+from fedscale.data.gather import Gather
 from fedscale.data.importing import Load, Loaded, Scanned
 from fedscale.data.mapping import mapping_files, read_mapping
 from fedscale.data.notes import Notes
@@ -106,9 +108,10 @@ class Amazon(Labelled):
         """Yield reviewers, texts and stars."""
         return batches(_rows(raw, notes, self.card.name), ROWS)
 
-    def numbering(self, known: tuple[str, ...]) -> Load:
-        """Return what makes inputs of reviews."""
-        return functools.partial(_reviews, known, self.words)
+    def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
+        """Return the card with the vocabulary, and what makes inputs of reviews."""
+        known = self.known(gather, notes)
+        return self.finished(known), functools.partial(_reviews, known, self.words)
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _lines(path: Path, notes: Notes) -> Iterator[tuple[str, str, int, int]]:
         elif stars not in range(1, STARS + 1):
             notes.skip(f"not 1 to {STARS} stars", f"{path} line {number}")
         else:
-            yield reviewer, text, int(stars) - 1, digest_of(line)
+            yield reviewer, html.unescape(text), int(stars) - 1, digest_of(line)
 
 
 def _layout(value: Mapping[str, Any], path: Path, number: int) -> tuple[str, str, str]:

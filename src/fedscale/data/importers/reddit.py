@@ -6,6 +6,7 @@ preparations of LEAF (S. Caldas et al., "LEAF: A Benchmark for Federated Setting
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def _comments(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
         else:
             assert author is not None
             assert body is not None
-            yield author, body
+            yield author, html.unescape(body)  # > begins a quotation, and is written &gt; in these files
 
 
 def _unusable(author: str | None, body: str | None) -> str | None:
