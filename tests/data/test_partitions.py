@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fedscale import Job, limits, load_dataset, simulate
 from fedscale.data.card import Card
 from fedscale.data.catalogue import open_data
 from fedscale.data.draws import largest_remainder
+from fedscale.data.encoded import Encoded
 from fedscale.data.federated import FederatedDataset
 from fedscale.data.partitions import PARTITIONS, partitioned
 from fedscale.data.ragged import Ragged
 from fedscale.data.rearranged import of_clients, ranges
 from fedscale.data.split import taking_part
 from fedscale.data.store import StoreWriter, client_names, open_store
+from fedscale.data.survey import survey
 from fedscale.dataset import DataConf
 from fedscale.errors import DataError, JobError
 from fedscale.report.check import check_log
@@ -253,6 +257,35 @@ def test_rows_come_from_any_record_batch(
         whole = [row.tolist() for block in blocks for row in block.columns["tokens"].rows()]
         assert whole == [row.tolist() for client in view for row in client["tokens"]]
         assert sum(map(len, whole)) == total
+
+
+def test_images_of_a_small_view_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = []
+    for shade in (10, 20, 30):
+        buffer = io.BytesIO()
+        Image.fromarray(np.full((2, 2), shade, dtype=np.uint8)).save(buffer, "PNG")
+        contents.append(list(buffer.getvalue()))
+    card = Card(
+        name="images",
+        task="classification",
+        modality="image",
+        model=Component(name="cnn"),
+        classes=3,
+        sample_shape=(2, 2),
+        decode=Component(name="image"),
+        **WORDS,
+    )
+    with StoreWriter(tmp_path / "i", card) as writer:
+        writer.append(np.array([2, 1]), {"x": Ragged.of(contents, np.uint8), "y": np.arange(3)})
+    view = partitioned(open_store(tmp_path / "i"), Component(name="iid", clients=1))
+    first = view.client(0).columns["x"]
+    assert [image.tolist() for image in first] == [[[10 + 10 * label] * 2] * 2 for label in view[0]["y"]]
+    assert view.client(0).columns["x"] is first
+    assert survey(view).feature_mean is not None  # by the length of what is encoded
+    monkeypatch.setattr(limits, "DECODED_BYTES", 11)
+    large = partitioned(open_store(tmp_path / "i"), Component(name="iid", clients=1))
+    assert isinstance(large.client(0).columns["x"], Encoded)
+    assert large[0]["x"].tolist() == first.tolist()
 
 
 def test_ranges_worked_out_by_hand() -> None:

@@ -65,6 +65,4 @@ def _print(found: Survey) -> None:
 
 
 def _number(value: float) -> str:
-    if value == round(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.0e}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fedscale import limits
 from fedscale.data.card import Card
 from fedscale.data.decoders import DECODERS
 from fedscale.data.ragged import Column, IntArray, Ragged, Rows, take
@@ -95,6 +97,13 @@ def take_samples(column: Samples, rows: Rows) -> Samples:
 def stored(column: Samples) -> Column:
     """Return a column as it lies in the store."""
     return column.rows if isinstance(column, Encoded) else column
+
+
+def keeps_decoded(card: Card, counts: IntArray) -> bool:
+    """Say whether a dataset has encoded samples, and few enough that a process keeps them decoded."""
+    if card.decode is None or "x" not in card.columns:
+        return False
+    return int(counts.sum()) * math.prod(card.sample_shape or ()) <= limits.DECODED_BYTES
 
 
 def wrapper(card: Card) -> Callable[[Ragged, str], Encoded] | None:

@@ -56,6 +56,11 @@ class Folders:
         return any(self.find(path) for group in groups for path in pc.unique(group.rows["path"]).to_pylist())
 
 
+def jpeg_names(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the names of the files of images whose ids are given: ``<id>.jpg``."""
+    return pc.binary_join_element_wise(ids, *(pa.scalar(part, ids.type) for part in (".jpg", "")))
+
+
 def folders_of(raw: Path) -> Folders:
     """Return ``raw`` and the folders in it to which paths may be relative, or which hold images themselves."""
     return Folders((raw, *_below(raw, DEPTH)))

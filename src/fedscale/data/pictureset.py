@@ -20,7 +20,7 @@ from fedscale.data.images import need_pillow
 from fedscale.data.importing import Importer, Load, Loaded, Scanned
 from fedscale.data.mapping import read_mapping
 from fedscale.data.notes import Notes
-from fedscale.data.pictures import Folders, folders_of, stored_images
+from fedscale.data.pictures import EDGES, Folders, folders_of, stored_images
 from fedscale.data.ragged import Column, IntArray, Ragged
 from fedscale.errors import DataError
 from fedscale.section import Positive
@@ -29,6 +29,8 @@ NAMES: Final = 10_000
 """Most labels of which a card keeps the names: it is read whenever a store is opened."""
 
 RARE: Final = "a label that is not among the most frequent ones"
+
+REPEATED: Final = "a box that is there already"
 
 Pixels = Annotated[int, Field(ge=8, le=1024)]
 
@@ -49,8 +51,7 @@ class PictureLoad:
 
     def __call__(self, rows: pa.Table) -> Loaded:
         """Return columns ``x``, where there are images, and ``y``."""
-        numbers, kept = self._numbers(rows)
-        skipped = Counter({RARE: int((~kept).sum())})
+        numbers, kept, skipped = self.numbered(rows)
         if self.folders is None:
             return Loaded({"y": numbers[kept]}, kept, +skipped)
         chosen = np.flatnonzero(kept)
@@ -58,6 +59,13 @@ class PictureLoad:
         kept[chosen[~usable]] = False
         columns: dict[str, Column] = {"x": Ragged.of(images, np.uint8), "y": numbers[kept]}
         return Loaded(columns, kept, +(skipped + why))
+
+    def numbered(self, rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.bool_], Counter[str]]:
+        """Return the label numbers of rows, which rows are to be kept, and why others are not."""
+        numbers, frequent = self._numbers(rows)
+        fresh = first_ones(rows) if EDGES[0] in rows.column_names else np.ones(len(rows), np.bool_)
+        skipped = Counter({RARE: int((~frequent).sum()), REPEATED: int((frequent & ~fresh).sum())})
+        return numbers, frequent & fresh, skipped
 
     def _numbers(self, rows: pa.Table) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Return the label numbers of rows, and which rows have one that counts."""
@@ -103,11 +111,25 @@ class Pictures(Importer):
         else:
             notes.tell(no_images(self.raw))
             card, folders = changed(card, without=("x",)), None
-        return card, PictureLoad(folders, self.pixels, numbering.labels)
+        return card, self.loader(PictureLoad(folders, self.pixels, numbering.labels))
+
+    def loader(self, load: PictureLoad) -> Load:
+        """Return what turns rows into columns, given what turns them into images and labels."""
+        return load
 
     def label_names(self, numbering: Numbering) -> tuple[str, ...] | None:
         """Return what the labels stand for; by default what the rows say."""
         return numbering.names
+
+
+def first_ones(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Return which rows are not the same as an earlier one, by image, label and box."""
+    columns = ["path", "label", *EDGES]
+    numbered = rows.select(columns).append_column("row", pa.array(np.arange(len(rows))))
+    firsts = numbered.group_by(columns, use_threads=False).aggregate([("row", "min")])["row_min"].to_numpy()
+    fresh = np.zeros(len(rows), np.bool_)
+    fresh[firsts] = True
+    return fresh
 
 
 def changed(card: Card, **fields: Any) -> Card:
@@ -145,7 +167,7 @@ def label_numbers(gather: Gather, most: int | None, dataset: str) -> Numbering:
             names |= dict(zip(pairs["label"].to_pylist(), pairs["name"].to_pylist(), strict=True))
     if not counts:
         raise DataError(f"{dataset}: no row that can be used")
-    if isinstance(next(iter(counts)), int) and most is None:
+    if isinstance(next(iter(counts)), int) and (most is None or len(counts) <= most):
         return _as_they_are(counts, names)
     chosen = sorted(sorted(counts, key=_order), key=counts.__getitem__, reverse=True)[:most]
     ordered = sorted(chosen, key=_order)

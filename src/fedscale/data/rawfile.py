@@ -142,6 +142,12 @@ def found(raw: Path, *patterns: str) -> list[Path]:
     return sorted(path for path in paths if path.suffix not in COMPRESSED or path.with_suffix("") not in paths)
 
 
+def folder(raw: Path, name: str) -> Path | None:
+    """Return the folder called ``name``, up to three levels inside of ``raw``."""
+    inside = (path for above in ("", "*/", "*/*/") for path in sorted(raw.glob(above + name)))
+    return next((path for path in inside if path.is_dir()), None)
+
+
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
     """Return the error for a directory in which no layout of the dataset ``name`` was recognised."""
     present = sorted(path.name for path in raw.iterdir())[:5]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fedscale import limits
 from fedscale.data.columns import parts
-from fedscale.data.encoded import Samples, stored
+from fedscale.data.encoded import Samples, keeps_decoded, stored
 from fedscale.data.federated import Block, FederatedDataset, Rowstore
 from fedscale.data.ragged import IntArray
 
@@ -32,7 +32,8 @@ def rearranged(dataset: FederatedDataset, counts: IntArray, rows: npt.NDArray[np
     digest = hashlib.blake2b(dataset.fingerprint.encode(), digest_size=16)
     for array in (counts, rows):
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return replace(dataset, counts=counts, fingerprint=digest.hexdigest(), rows=_Rearranged(dataset.rows, counts, rows))
+    view = _Rearranged(dataset.rows, counts, rows, keeps=keeps_decoded(dataset.card, counts))
+    return replace(dataset, counts=counts, fingerprint=digest.hexdigest(), rows=view)
 
 
 def of_clients(dataset: FederatedDataset, clients: IntArray) -> FederatedDataset:
@@ -54,16 +55,23 @@ def ranges(starts: IntArray, lengths: IntArray) -> IntArray:
 
 
 class _Rearranged:
-    def __init__(self, base: Rowstore, counts: IntArray, rows: npt.NDArray[Any]) -> None:
+    def __init__(self, base: Rowstore, counts: IntArray, rows: npt.NDArray[Any], *, keeps: bool) -> None:
         self._base = base
+        self._keeps = keeps
+        self._decoded: dict[int, npt.NDArray[Any]] = {}
         self._counts = counts
         self._rows = rows
         self._ends = np.cumsum(counts)
 
     def client(self, index: int) -> Mapping[str, Samples]:
-        """Return copies of one client's columns."""
+        """Return copies of one client's columns; images and recordings of a small set are decoded, once."""
         end = int(self._ends[index])
-        return self._base.take(self._rows[end - int(self._counts[index]) : end])
+        columns = self._base.take(self._rows[end - int(self._counts[index]) : end])
+        if not self._keeps:
+            return columns
+        if index not in self._decoded:
+            self._decoded[index] = columns["x"][:]  # type: ignore[index]
+        return {**columns, "x": self._decoded[index]}
 
     def take(self, rows: npt.NDArray[Any]) -> Mapping[str, Samples]:
         """Return copies of chosen rows."""

@@ -18,10 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from fedscale import limits
 from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
-from fedscale.data.encoded import Samples, wrapper
+from fedscale.data.encoded import Samples, keeps_decoded, wrapper
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.mapped import Mapped
 from fedscale.data.ragged import Column, IntArray, Ragged, concatenate, take
@@ -52,8 +51,7 @@ class StoredRows:
             raise DataError(f"{path}: columns {found}, but the card's task reads {sorted(card.columns)}: {_REMEDY}")
         self._columns: dict[int, dict[str, Column]] = {}
         self._encoded = wrapper(card)
-        decoded = int(self._counts.sum()) * int(np.prod(card.sample_shape or ()))
-        self._keeps = self._encoded is not None and decoded <= limits.DECODED_BYTES
+        self._keeps = keeps_decoded(card, self._counts)
         self._decoded: dict[int, npt.NDArray[Any]] = {}
 
     def client(self, index: int) -> dict[str, Samples]:
