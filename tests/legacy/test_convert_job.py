@@ -13,13 +13,15 @@ from typer.testing import CliRunner
 
 from fedscale import limits
 from fedscale.cli.main import app
+from fedscale.data.catalogue import DATASETS as CATALOGUE
 from fedscale.errors import JobError
 from fedscale.job import Job
+from fedscale.legacy import vocabulary
 from fedscale.legacy.oldjob import OldJob, read_old_job
 from fedscale.legacy.translate import translate
 from fedscale.legacy.vocabulary import ALIASES, REASONS, TAKEN
 
-DATASETS = ("digits", "femnist", "google_speech", "openimage", "qmnist", "reddit")
+DATASETS = ("digits", "femnist", "google_speech", "openimage", "openimage_detection", "qmnist", "reddit")
 MODELS = ("logistic_regression", "mobilenet_v2", "resnet18", "shufflenet_v2")
 
 SPEECH = """
@@ -256,6 +258,8 @@ def test_programs_of_ones_own_become_plugins(tmp_path: Path) -> None:
     ("given", "name", "outcome"),
     [
         ({"data_set": "openImg"}, "openimage", "used"),
+        ({"data_set": "openImg", "task": "detection"}, "openimage_detection", "used"),
+        ({"data_set": "openImg", "task": "cv"}, "openimage", "used"),
         ({"data_set": "blog", "data_dir": "/data/reddit"}, "reddit", "used"),
         ({"data_set": "Mnist"}, "qmnist", "changed"),
         ({"data_set": "emnist"}, "femnist", "changed"),
@@ -421,3 +425,9 @@ def test_a_converted_job_runs(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, run)
     assert result.exit_code == 0, result.exception
     assert Job.load(tmp_path / "run" / "job.yaml").server.name == "fedyogi"
+
+
+def test_the_papers_datasets_are_found_by_the_original_names() -> None:
+    reachable = {name for names in (*vocabulary.DATASETS.values(), *vocabulary.BY_TASK.values()) for name in names}
+    of_the_paper = {name for name in CATALOGUE.names() if CATALOGUE.build(name).card.paper is not None}
+    assert of_the_paper - reachable == set()

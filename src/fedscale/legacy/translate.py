@@ -10,6 +10,7 @@ from typing import Any, Final
 from fedscale.errors import nearest
 from fedscale.legacy.oldjob import CHANGED, DEFAULT, UNUSED, USED, OldJob
 from fedscale.legacy.vocabulary import (
+    BY_TASK,
     DATASETS,
     MODELS,
     OORT,
@@ -107,7 +108,7 @@ def _dataset(old: OldJob, datasets: Collection[str]) -> str:
     key = given.lower()
     if key == "blog":  # the original read three sets of texts by one program
         key = next((name for name in ("reddit", "stackoverflow") if name in old.text("data_dir")), key)
-    candidates = DATASETS.get(key, (re.sub(r"\W+", "_", key),))
+    candidates = BY_TASK.get((key, old.text("task"))) or DATASETS.get(key, (re.sub(r"\W+", "_", key),))
     name = next((name for name in candidates if name in datasets), candidates[0])
     if name not in datasets:
         text = f"no dataset of the catalogue is that: {nearest(name, datasets)} Or make it a store of your own"

@@ -99,6 +99,13 @@ DATASETS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Values of ``data_set`` in small letters, and names of the catalogue."""
 
+BY_TASK: Final = {
+    ("amazon", "nlp"): ("amazon_words",),
+    ("openimg", "detection"): ("openimage_detection",),
+    ("stackoverflow", "tag-one-sample"): ("stackoverflow_tags",),
+}
+"""The same, where the ``task`` makes another one of it."""
+
 OTHER_DATA: Final = {
     "mnist": "qmnist has MNIST's digits and their writers",
     "emnist": "femnist has the same characters by writer",
