@@ -77,11 +77,12 @@ def test_label_histogram_counts_the_labels_of_those_who_completed(fedscale, tmp_
     assert check_log(tmp_path / "run" / "log.jsonl").ok
 
 
-def test_own_algorithm_gives_the_same_on_two_workers_and_changes_the_model(fedscale, tmp_path):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_own_algorithm_gives_the_same_again_and_changes_the_model(workers, fedscale, tmp_path):
     plugin = EXAMPLES / "own_algorithm.py"
     small = ("--set", "rounds.count=1")
-    for out, workers in (("one", 1), ("two", 2)):
-        fedscale("run", "digits", "--plugin", plugin, *small, "--out", out, "--workers", workers)
+    for out, count in (("one", 1), ("two", workers)):
+        fedscale("run", "digits", "--plugin", plugin, *small, "--out", out, "--workers", count)
     fedscale("run", "digits", *small, "--out", "plain", "--workers", 1)
 
     def model(name: str) -> bytes:

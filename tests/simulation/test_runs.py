@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from worked import lines
 
 from fedscale import Job, load_dataset, recipe, resume, simulate
+from fedscale.core.aggregator import Aggregator
 from fedscale.core.client import Client
 from fedscale.errors import JobError, RunError
 from fedscale.learn.build import build_model
@@ -173,6 +174,17 @@ def test_a_diverging_model_is_an_error_that_says_so(tmp_path):
         simulate(small(**huge, evaluate={"every": 1}), tmp_path / "loss", workers=1)
     with pytest.raises(RunError, match="the global model is no longer finite; the model diverges"):
         simulate(small(**huge, local={"steps": 3, "lr": 100.0}), tmp_path / "model", workers=1)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_one_number_that_is_not_finite_is_enough(value, tmp_path):
+    class Broken(Aggregator):
+        def round_completion_handler(self, outcomes):
+            super().round_completion_handler(outcomes)
+            self.vector[3] = value
+
+    with pytest.raises(RunError, match="version 1: the global model is no longer finite"):
+        simulate(small(), tmp_path / "run", workers=1, aggregator=Broken)
 
 
 def test_a_class_for_an_unknown_place_is_refused(tmp_path):
