@@ -12,8 +12,9 @@ from fedscale.errors import JobError, MissingExtraError
 from fedscale.learn.build import build_model
 from fedscale.learn.models import MODELS
 from fedscale.section import Component
+from toys import card_of
 
-NETWORKS = ("resnet18", "resnet34", "mobilenet_v2", "shufflenet_v2")
+NETWORKS = ("resnet18", "mobilenet_v2", "shufflenet_v2")
 SIZES = {"resnet18": 11_689_512, "resnet34": 21_797_672, "mobilenet_v2": 3_504_872, "shufflenet_v2": 2_278_604}
 """Parameters for 3 channels and 1,000 classes, as torchvision's documentation states them (`num_params`)."""
 
@@ -26,9 +27,12 @@ def torchvision():
         pytest.skip(f"torchvision cannot be imported: {error}")
 
 
-def build(name, sample_shape=(3, 32, 32), classes=10, **options):
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def build(name, sample_shape=(3, 32, 32), classes=10, card=None, **options):
     torch.manual_seed(1)
-    return MODELS.build(name, options, sample_shape=sample_shape, classes=classes)
+    return MODELS.build(name, options, sample_shape=sample_shape, classes=classes, card=card)
 
 
 def size(module):
@@ -36,7 +40,7 @@ def size(module):
 
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SIZES)
 def test_sizes_are_the_published_ones_with_either_norm(torchvision, name, norm):
     assert size(build(name, (3, 224, 224), 1000, norm=norm)) == SIZES[name]
 
@@ -64,6 +68,15 @@ def test_the_stem_of_resnet_follows_the_images(torchvision):
     small, large = ((3, 3), (1, 1), nn.Identity), ((7, 7), (2, 2), nn.MaxPool2d)
     assert stem((3, 32, 32)) == stem((28, 28)) == stem((3, 224, 224), stem="small") == small
     assert stem((3, 33, 32)) == stem((1, 224, 224)) == stem((3, 32, 32), stem="large") == large
+
+
+def test_recordings_are_seen_as_mel_spectrograms(torchvision):
+    card = card_of("classification", "resnet18", classes=7, sample_shape=(3200,), modality="audio")
+    model = build("resnet18", (3200,), classes=7, card=card)
+    assert model(torch.randn(2, 3200)).shape == (2, 7)
+    assert model[0](torch.randn(2, 3200)).shape == (2, 1, 21, 40)
+    with pytest.raises(JobError, match=r"samples are of shape \(3200,\)"):
+        build("resnet18", (3200,), card=card.model_copy(update={"modality": "tensor"}))
 
 
 def test_a_batch_of_one_client_trains_with_group_norm(torchvision):
