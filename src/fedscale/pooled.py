@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fedscale import limits
+
 IntArray = npt.NDArray[np.int64]
 
 BINS: Final = 200
@@ -43,18 +45,44 @@ class Pooled:
         places = np.flatnonzero(self.counts)
         return {"size": len(self.counts), "places": places.tolist(), "counts": self.counts[places].tolist()}
 
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Add a `record`.
+
+        Raises:
+            ValueError: it has not the same places, or counts elsewhere.
+        """
+        if record["size"] != len(self.counts):
+            raise ValueError(f"{record['size']} places cannot be added to {len(self.counts)}")
+        places, counts = (np.asarray(record[name], dtype=np.int64) for name in ("places", "counts"))
+        if len(places) and not 0 <= places.min() <= places.max() < len(self.counts):
+            raise ValueError(f"a place is not from 0 to {len(self.counts) - 1}")
+        self.counts[places] += counts
+
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Pooled:
-        """Rebuild them from a `record`."""
-        counts = np.zeros(record["size"], dtype=np.int64)
-        counts[record["places"]] = record["counts"]
-        return cls(counts)
+        """Rebuild them from a `record`.
+
+        Raises:
+            ValueError: it is none, or has more places than are possible.
+        """
+        if not 0 <= record["size"] <= limits.POOLED_NUMBERS:
+            raise ValueError(f"{record['size']} places: from 0 to {limits.POOLED_NUMBERS} are possible")
+        pooled = cls(np.zeros(record["size"]))
+        pooled.add(record)
+        return pooled
 
 
 def pool(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Return the totals, by name, of records by name."""
+    """Return the totals, by name, of records by name.
+
+    Raises:
+        ValueError: two of one name have not the same places.
+    """
     totals: dict[str, Pooled] = {}
     for part in parts:
         for name, record in part.items():
-            totals[name] = totals.get(name, 0) + Pooled.read(record)
+            if name in totals:
+                totals[name].add(record)
+            else:
+                totals[name] = Pooled.read(record)
     return {name: total.record() for name, total in totals.items()}

@@ -98,8 +98,24 @@ def test_what_is_pooled_is_written_by_places():
     assert one.record() == {"size": 4, "places": [1, 3], "counts": [3, 1]}
     assert Pooled.read(one.record()).counts.tolist() == [0, 3, 0, 1]
     assert pool([{"a": one.record()}, {}, {"a": other.record()}]) == {"a": (one + other).record()}
+    with pytest.raises(ValueError, match="3 places cannot be added to 4"):
+        pool([{"a": one.record()}, {"a": Pooled([0, 0, 1]).record()}])
     assert (one + other).counts.tolist() == [2, 3, 0, 2]
 
 
 def test_every_score_needs_something():
     assert all(score.needs for score in SCORES.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"places": [1, 4]}, "a place is not from 0 to 3"),
+        ({"places": [-1, 2]}, "a place is not from 0 to 3"),
+        ({"size": 1 << 40}, "are possible"),
+        ({"counts": [1, 2, 3]}, "broadcast|shape"),
+    ],
+)
+def test_what_is_no_record_is_refused(changes, why):
+    with pytest.raises(ValueError, match=why):
+        Pooled.read({"size": 4, "places": [1, 3], "counts": [3, 1], **changes})

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST_SAID: Final = 128
 """Tokens of a translation in a test at most; a model that has not learnt to end would go on for ever."""
 
+TOGETHER: Final = 32
+"""Rows that are translated at a time: at every step there is a number for each word at each of their places."""
+
 
 class Translation(BaseTask):
     """A row of tokens from a row of tokens: cross-entropy of the target, and BLEU of what the model itself says.
@@ -60,7 +63,8 @@ class Translation(BaseTask):
 
     def predict(self, module: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, list[list[int]]]:
         """Return the logits where the true target is shown, and what the model says of its own."""
-        return module(inputs), self._said(module, inputs)
+        said = (self._said(module, part) for part in inputs.split(TOGETHER))
+        return module(inputs), [row for part in said for row in part]
 
     def sums(self, outputs: tuple[Tensor, list[list[int]]], targets: Tensor) -> tuple[int, Sums]:
         """Add up the loss of tokens and correct ones, and what BLEU is made of."""
