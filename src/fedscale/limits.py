@@ -172,6 +172,18 @@ IMAGE_FILE_BYTES: Final = 256 << 20
 RECORD_BYTES: Final = 256 << 20
 """Largest record of a TFRecord file that is read."""
 
+RECORDING_SAMPLES: Final = 100_000_000
+"""Most samples, of all channels together, of a recording that is decoded."""
+
+VIDEO_FRAMES: Final = 1_000_000
+"""Most frames of a video from which some are taken."""
+
+MEDIA_FILE_BYTES: Final = 1 << 30
+"""Largest recording that is read."""
+
+ARRAY_FILE_BYTES: Final = 1 << 30
+"""Largest file of one array that is read."""
+
 RAW_LINE_BYTES: Final = 64 << 20
 """Longest line of a raw text file that is read."""
 

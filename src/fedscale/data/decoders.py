@@ -9,7 +9,10 @@ from fedscale.tables import Table
 DECODERS: Final[Table[Any]] = Table(
     "decoder",
     {
+        "frames": "fedscale.data.video:FramesDecoder",
         "image": "fedscale.data.images:ImageDecoder",
+        "log_mel": "fedscale.data.sound:LogMelDecoder",
+        "wave": "fedscale.data.sound:WaveDecoder",
     },
 )
 """Each entry is a `fedscale.data.encoded.Decoder`; it is given the card's ``sample_shape``."""

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
@@ -142,13 +143,16 @@ class Importer(ABC):
                 gather.add(scanned.clients, scanned.rows)
             card, load = self.prepare(gather, notes)
             with StoreWriter(path, card, notes) as writer:
-                for counts, columns in self._loaded(gather, load, notes):
+                for counts, columns in self._loaded(gather, card, load, notes):
                     writer.append(counts, columns)
 
-    def _loaded(self, gather: Gather, load: Load, notes: Notes) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
+    def _loaded(
+        self, gather: Gather, card: Card, load: Load, notes: Notes
+    ) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
         clients = 0
         groups = gather.groups(self.clients, self.together)
-        for counts, loaded in (in_processes if self.parallel else one_by_one)(load, groups):
+        heavy = self.parallel and not card.without
+        for counts, loaded in (in_processes if heavy else one_by_one)(load, groups):
             for reason, rows in loaded.skipped.items():
                 notes.skip(reason, "", rows)
             if loaded.kept is not None:
@@ -205,6 +209,11 @@ def in_processes(work: Callable[[pa.Table], Result], groups: Iterator[Group]) ->
             while waiting:
                 counts, future = waiting.popleft()
                 yield counts, future.result()
+        except BrokenProcessPool:
+            raise DataError(
+                "a process that read files died, for want of memory perhaps; a script must import datasets under "
+                "`if __name__ == '__main__':`"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
