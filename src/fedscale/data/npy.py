@@ -43,8 +43,7 @@ def read_integers(path: Path, columns: int | None = None) -> npt.NDArray[np.int6
         DataError: as `read_npy` does, or the array is of another shape, or holds other numbers.
     """
     array = read_npy(path)
-    shape = (len(array), columns or 1) if array.ndim else ()
-    if array.shape != shape and not (columns is None and array.ndim == 1):
+    if not (array.ndim == 2 and array.shape[1] == (columns or 1)) and not (columns is None and array.ndim == 1):
         expected = f"(rows, {columns})" if columns else "(rows,)"
         raise DataError(f"{path}: an array of shape {array.shape}, not {expected}")
     numbers = array.astype(np.int64) if array.dtype.kind in "iub" else _whole(path, array)
@@ -64,6 +63,8 @@ def _read(file: IO[bytes], path: Path) -> npt.NDArray[Any]:
     if dtype.hasobject or dtype.kind not in "iufb":
         raise DataError(f"{path}: an array of type {dtype}; only numbers are read")
     size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0:
+        raise DataError(f"{path}: shape {shape} cannot be")
     if size > limits.ARRAY_FILE_BYTES:
         raise DataError(f"{path}: shape {shape} is {size} bytes, more than {limits.ARRAY_FILE_BYTES}")
     start = file.tell()

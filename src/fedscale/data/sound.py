@@ -132,7 +132,7 @@ def whole(samples: FloatArray) -> npt.NDArray[np.int16]:
 def _decoded(content: bytes) -> tuple[FloatArray, int]:
     soundfile = _library("soundfile")
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
+        with soundfile.SoundFile(io.BytesIO(without_tags(content) if is_mp3(content) else content)) as file:
             if file.frames * file.channels > limits.RECORDING_SAMPLES:
                 raise ValueError(f"{file.frames} samples, more than the {limits.RECORDING_SAMPLES} that are read")
             samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate

@@ -11,6 +11,8 @@ from fedscale.tables import Table
 RECIPES: Final[Table[Job]] = Table(
     "recipe",
     {
+        "charades": "fedscale.recipes.charades:charades",
+        "common_voice": "fedscale.recipes.common_voice:common_voice",
         "demo": "fedscale.recipes.shakespeare:demo",
         "digits": "fedscale.recipes.digits:digits",
         "dirichlet": "fedscale.recipes.dirichlet:dirichlet",
@@ -24,9 +26,11 @@ RECIPES: Final[Table[Job]] = Table(
         "puffer": "fedscale.recipes.puffer:puffer",
         "qmnist": "fedscale.recipes.qmnist:qmnist",
         "shakespeare": "fedscale.recipes.shakespeare:shakespeare",
+        "speech_commands": "fedscale.recipes.speech_commands:speech_commands",
         "synthetic": "fedscale.recipes.synthetic:synthetic",
         "taobao": "fedscale.recipes.taobao:taobao",
         "taxi": "fedscale.recipes.taxi:taxi",
+        "vlog": "fedscale.recipes.vlog:vlog",
         "waymo": "fedscale.recipes.waymo:waymo",
     },
 )

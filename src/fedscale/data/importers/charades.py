@@ -140,7 +140,7 @@ def _video(name: str, roots: Sequence[Path]) -> Path | None:
 
 def _names(path: Path, notes: Notes) -> tuple[str, ...]:
     """Return what the actions are called, from lines ``c000 Holding some clothes``."""
-    names = {}
+    names: dict[str, str] = {}
     for number, line in read_lines(path, notes):
         code, _, name = line.decode(errors="replace").partition(" ")
         if code != f"c{len(names):03d}" or not name:

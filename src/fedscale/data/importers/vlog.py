@@ -63,7 +63,9 @@ NAMES: Final[dict[Labels, tuple[str, ...]]] = {
 """What each label stands for, in the order of the owner's files of names."""
 
 _CLIP: Final = re.compile(r"([^/\s]+/){3}v_[^/\s]+/\d+")
-_FRAME: Final = re.compile(r"(?P<clip>([^/\s]+/)*(?P<key>v_[^/\s]+/\d+))/(?P<name>frame\d+\.jpg)")
+_FRAME: Final = re.compile(
+    r"(?P<clip>([^/\s]+/)*(?P<key>v_[^/\s]+/\d+))/(?P<name>frame\d+\.jpg)\s+\S+\s+(?P<label>[0-8])"
+)
 
 CARD: Final = Card(
     name="vlog",
@@ -250,24 +252,23 @@ def _frames(owner: _Owner, roots: Sequence[Path], notes: Notes) -> Iterator[Scan
     while lines := list(itertools.islice(numbered, BATCH)):
         clients, labels, paths = [], [], []
         for number, line in lines:
-            frame, label = _frame(line.decode(errors="replace"), f"{owner.labels} line {number}")
+            frame = _frame(line.decode(errors="replace"), f"{owner.labels} line {number}")
             notes.read += 1
             if frame["key"] not in uploader:
                 notes.skip("a frame of no clip in the manifest", f"{owner.labels} line {number}")
                 continue
             clients.append(uploader[frame["key"]])
-            labels.append(label)
+            labels.append(int(frame["label"]))
             places = (root / frame["clip"] / frame["name"] for root in roots)
             paths.append(next((place for place in places if place.is_file()), None))
         yield Scanned(_strings(clients), pa.table({"y": pa.array(labels, pa.int64()), "path": path_column(paths)}))
 
 
-def _frame(line: str, where: str) -> tuple[re.Match[str], int]:
-    path, *_, label = line.split() or [""]
-    frame = _FRAME.fullmatch(path)
-    if frame is None or ".." in path.split("/") or not label.isdecimal() or int(label) >= len(NAMES["hand_state"]):
+def _frame(line: str, where: str) -> re.Match[str]:
+    frame = _FRAME.fullmatch(line)
+    if frame is None or ".." in frame["clip"].split("/"):
         raise DataError(f"{where}: {line[:80]!r} is not an image, a phase and a label from 0 to 8")
-    return frame, int(label)
+    return frame
 
 
 def _strings(names: Sequence[str]) -> pa.Array:
