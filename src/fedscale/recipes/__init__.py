@@ -20,6 +20,7 @@ RECIPES: Final[Table[Job]] = Table(
         "foxgo": "fedscale.recipes.foxgo:foxgo",
         "inaturalist": "fedscale.recipes.inaturalist:inaturalist",
         "landmarks": "fedscale.recipes.landmarks:landmarks",
+        "libritts": "fedscale.recipes.libritts:libritts",
         "movielens": "fedscale.recipes.movielens:movielens",
         "openimage": "fedscale.recipes.openimage:openimage",
         "openimage_detection": "fedscale.recipes.openimage_detection:openimage_detection",

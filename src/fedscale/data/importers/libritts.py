@@ -47,7 +47,7 @@ CARD: Final = Card(
     description="how a sentence sounds when it is read aloud, as a mel spectrogram",
     task="synthesis",
     metric="mel_l1",
-    model=Component(name="mel_gru"),
+    model=Component(name="mel_decoder"),
     modality="audio",
     classes=len(ENGLISH),
     vocabulary=ENGLISH,
