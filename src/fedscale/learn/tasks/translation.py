@@ -63,7 +63,7 @@ class Translation(BaseTask):
 
     def predict(self, module: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, list[list[int]]]:
         """Return the logits where the true target is shown, and what the model says of its own."""
-        said = (self._said(module, part) for part in inputs.split(TOGETHER))
+        said = (self._said(module, part) for part in torch.split(inputs, TOGETHER))
         return module(inputs), [row for part in said for row in part]
 
     def sums(self, outputs: tuple[Tensor, list[list[int]]], targets: Tensor) -> tuple[int, Sums]:
