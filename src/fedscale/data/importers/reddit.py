@@ -36,7 +36,7 @@ CARD: Final = Card(
     description="the next word in what each author of comments wrote",
     task="next_token",
     metric="perplexity",
-    model=Component(name="word_lstm"),
+    model=Component(name="albert"),
     modality="text",
     classes=VOCABULARY + len(RESERVED),
     client_is="author",
