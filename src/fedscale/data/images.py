@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -68,6 +69,12 @@ def open_image(content: bytes, size: tuple[int, int] | None = None) -> Image:
         ValueError: it is no image, too large, or damaged.
     """
     images = need_pillow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of what is odd in a file
+        return _opened(images, content, size)
+
+
+def _opened(images: Any, content: bytes, size: tuple[int, int] | None) -> Image:
     try:
         image = images.open(io.BytesIO(content))
         if image.width * image.height > limits.IMAGE_PIXELS:
