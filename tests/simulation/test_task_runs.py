@@ -1,4 +1,4 @@
-"""Two rounds of every task on a small store: its metric is in the log, the check finds nothing, a report is written."""
+"""Two rounds of every task on a small store: its metric is in the log, the check finds nothing, reports tell of it."""
 
 import importlib
 import json
@@ -53,8 +53,16 @@ def test_two_rounds(name, store, tmp_path):
     assert all(card.metric in record["metrics"] for record in tested)
     assert check_log(run.log).findings == []
     assert run.metrics.headline["final"] == tested[-1]["metrics"][card.metric]
-    done = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
+
+
+@pytest.mark.parametrize(("name", "shown"), [("click", "auc"), ("places", " km")])
+def test_the_report_shows_units_and_does_without_metrics_of_single_clients(name, shown, store, tmp_path):
+    run = simulate(job_of(store(name), name), tmp_path / "run", workers=1, observer=Silent())
+    done = CliRunner().invoke(app, ["report", str(run.directory)])
     assert done.exit_code == 0, done.output
+    page = (run.directory / "report.html").read_text()
+    assert shown in page
+    assert ">nan<" not in page
 
 
 def altered(log, out, change):
