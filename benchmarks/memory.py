@@ -66,10 +66,10 @@ def peak(model: str, participants: int, workers: int, rounds: int = 2, folder: P
             "availability": "off",
         }
         command = [sys.executable, "-m", "benchmarks.memory", json.dumps(values), f"{temporary}/run", str(workers)]
-        return _watch(subprocess.Popen(command, env=environment()))
+        return watch(subprocess.Popen(command, env=environment()))
 
 
-def _watch(child: subprocess.Popen[bytes]) -> Footprint:
+def watch(child: subprocess.Popen[bytes]) -> Footprint:
     """Return the highest footprint of a process tree until it ends."""
     most = Footprint(0, 0)
     ended = threading.Event()

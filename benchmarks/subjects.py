@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from benchmarks import idle, memory, queries, rounds, scaling, startup, team
+from benchmarks import idle, imports, memory, queries, rounds, scaling, startup, team
 from fedscale.errors import FedScaleError
 from fedscale.learn.models import MODELS
 from fedscale.units import human_bytes
@@ -144,6 +144,14 @@ def _queries(quick: bool, place: Place) -> Iterator[Row]:
         yield f"{question} ({own:,} clients)", f"{seconds * 1e3:.2f} ms", "", ""
 
 
+def _imports(quick: bool, place: Place) -> Iterator[Row]:
+    cases = [("taobao", 20_000, 2_000)] if quick else [*imports.CASES]
+    for name, rows, clients in cases:
+        rate, most, opening = imports.measure(name, rows, clients, place.data)
+        what = f"{name}: {rows:,} rows of {clients:,} clients"
+        yield what, f"{rate:,.0f}", human_bytes(most.own), f"{opening * 1e3:.2f} ms"
+
+
 def _coordinator(quick: bool, place: Place) -> Iterator[Row]:
     from benchmarks import coordinator
 
@@ -183,5 +191,6 @@ SUBJECTS: Final = {
     ),
     "startup": Subject("From the command to the first round", ("what", "figure", "import torch", "ratio"), _startup),
     "queries": Subject("Questions to a population and a data set", ("question", "median", "", ""), _queries),
+    "imports": Subject("From raw files to a store", ("raw files", "rows a second", "peak memory", "opening"), _imports),
     "coordinator": Subject("The coordinator alone", ("what", "figure", "", ""), _coordinator),
 }

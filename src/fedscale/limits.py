@@ -154,7 +154,7 @@ RECORD_BATCH_BYTES: Final = 16 << 20
 PARTITION_CELLS: Final = 1 << 25
 """Most clients × labels of a partition by Dirichlet distributions (8 bytes each, in a few tables)."""
 
-GATHER_BYTES: Final = 256 << 20
+GATHER_BYTES: Final = 64 << 20
 """Rows of raw files that are kept in memory while they are gathered by client, before they go to temporary files."""
 
 GROUP_BYTES: Final = 16 << 20

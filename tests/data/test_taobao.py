@@ -85,12 +85,17 @@ def test_buckets_are_the_same_everywhere() -> None:
     assert 9_500 < np.bincount(values)[1:].min() <= np.bincount(values).max() < 10_500
 
 
-def test_looking_up() -> None:
-    table = Lookup.of(np.array([5, 3, 5]), np.array([[1, 2], [3, 4], [9, 9]]))
-    assert table[np.array([3, 4, 5, 6, 0])].tolist() == [[3, 4], [0, 0], [1, 2], [0, 0], [0, 0]]
-    assert table.has(np.array([3, 4, 6])).tolist() == [True, False, False]
-    nothing = Lookup.of(np.zeros(0, np.int64), np.zeros((0, 2), np.int32))
-    assert nothing[np.array([1])].tolist() == [[0, 0]]
+@pytest.mark.parametrize("far", [0, 1_000_000])  # by a table, and by bisection
+def test_looking_up(far: int) -> None:
+    table = Lookup(far + np.array([5, 3, 5]), np.array([[1, 2], [3, 4], [9, 9]]))
+    rows, unknown = table.find(far + np.array([3, 4, 5, 6, 0, -1, 99]))
+    assert rows.tolist() == [[3, 4], [0, 0], [1, 2], [0, 0], [0, 0], [0, 0], [0, 0]]
+    assert unknown == 5
+
+
+def test_looking_up_in_nothing() -> None:
+    rows, unknown = Lookup(np.zeros(0, np.int64), np.zeros((0, 2), np.int32)).find(np.array([1, 0]))
+    assert (rows.tolist(), unknown) == ([[0, 0], [0, 0]], 2)
 
 
 def test_folders_compression_and_missing_files(tmp_path: Path) -> None:

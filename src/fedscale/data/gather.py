@@ -86,6 +86,8 @@ class Gather:
         for file, (start, stop) in enumerate(itertools.pairwise(bounds)):
             if stop > start:
                 self._file(file, table.schema).write_table(table.slice(start, stop - start))
+        del table
+        pa.default_memory_pool().release_unused()  # which else keeps as much again as is used
 
     def _file(self, number: int, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
         if number not in self._files:

@@ -38,7 +38,8 @@ def client_keys(names: pa.Array) -> npt.NDArray[Any]:
     encoded = names.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    digests = b"".join(client_digest(name.as_py()) for name in encoded.dictionary)
+    different = encoded.dictionary.cast(pa.large_binary()).to_pylist()
+    digests = b"".join([hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest() for name in different])
     keys = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
     taken: npt.NDArray[Any] = keys[encoded.indices.to_numpy(zero_copy_only=False)]
     return taken

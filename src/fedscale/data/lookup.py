@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+SPREAD: Final = 8
+"""Up to so many numbers for every row, rows are found by a table of all numbers instead of by bisection."""
 
-@dataclass(frozen=True)
+
 class Lookup:
-    """Rows of numbers by key; ``keys`` are sorted, and 0 stands for what is not known.
+    """Rows of numbers by key, a whole number; 0 stands for what is not known.
 
-    Attributes:
-        keys: (n,) int64.
+    Args:
+        keys: (n,); of equal ones the first counts.
         rows: (n, columns).
     """
 
-    keys: npt.NDArray[np.int64]
-    rows: npt.NDArray[Any]
+    def __init__(self, keys: npt.NDArray[np.int64], rows: npt.NDArray[Any]) -> None:
+        self._keys, first = np.unique(keys, return_index=True)
+        self._rows = np.concatenate([rows[first], np.zeros((1, rows.shape[1]), rows.dtype)])
+        self._table: npt.NDArray[np.int32] | None = None
+        if len(self._keys) and self._keys[0] >= 0 and self._keys[-1] <= SPREAD * len(self._keys):
+            self._table = np.full(self._keys[-1] + 2, len(self._keys), np.int32)
+            self._table[self._keys] = np.arange(len(self._keys))
 
-    @classmethod
-    def of(cls, keys: npt.NDArray[np.int64], rows: npt.NDArray[Any]) -> Lookup:
-        """Sort rows by their keys; of rows with the same key the first is taken."""
-        unique, first = np.unique(keys, return_index=True)
-        return cls(unique, rows[first])
+    def find(self, keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], int]:
+        """Return the rows of ``keys``, zeros for those that are not there, and how many are not."""
+        places = self._places(keys)
+        return self._rows[places], int((places == len(self._keys)).sum())
 
-    def __getitem__(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the rows of ``keys``, zeros for those that are not there: (len(keys), columns)."""
-        return (
-            np.where(self.has(keys)[:, None], self.rows[self._places(keys)], 0) if len(self.keys) else self._none(keys)
-        )
-
-    def has(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Say which of ``keys`` are there."""
-        if not len(self.keys):
-            return np.zeros(len(keys), np.bool_)
-        found: npt.NDArray[np.bool_] = self.keys[self._places(keys)] == keys
-        return found
-
-    def _places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-
-    def _none(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        return np.zeros((len(keys), self.rows.shape[1]), self.rows.dtype)
+    def _places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return where ``keys`` are; behind the last if they are not there."""
+        if self._table is not None:
+            return self._table[np.where((keys >= 0) & (keys < len(self._table)), keys, len(self._table) - 1)]
+        places = np.searchsorted(self._keys, keys)
+        if not len(self._keys):
+            return places
+        return np.where(self._keys[np.minimum(places, len(self._keys) - 1)] == keys, places, len(self._keys))
 
 
 def buckets(values: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int32]:

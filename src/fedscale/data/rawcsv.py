@@ -25,7 +25,7 @@ from fedscale.errors import DataError, nearest
 
 Types = Mapping[str, pa.DataType]
 
-BLOCK_BYTES: Final = 8 << 20
+BLOCK_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dial
         include_columns=list(columns),
         strings_can_be_null=False,
     )
-    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header)
+    read = pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=header)
     return pyarrow.csv.open_csv(stream, read, parse, convert)
 
 

@@ -130,7 +130,7 @@ class MovieLens(Importer):
             film, rating = block.table["film"].to_numpy(), block.table["rating"].to_numpy()
             block.refuse("film", (film < 1) | (film > FILMS), f"a number from 1 to {FILMS}")
             block.refuse("rating", ~((rating >= 1) & (rating <= 5)), "from 1 to 5")
-            x = np.column_stack([film, films[film]]).astype(np.int16)
+            x = np.column_stack([film, films.find(film)[0]]).astype(np.int16)
             rows = pa.table({"x": to_arrow(x), "y": to_arrow(rating.astype(np.float32))})
             yield Scanned(block.table["user"].cast(pa.string()).combine_chunks(), rows)
 
@@ -152,7 +152,7 @@ def _films(folder: Path, notes: Notes) -> Lookup:
         first = np.where(flags.any(axis=1), flags.argmax(axis=1) + 1, 0)
     years = np.concatenate([_year(part["year"]) for part in blocks])
     numbers = np.concatenate([part["film"].to_numpy() for part in blocks])
-    return Lookup.of(numbers, np.column_stack([years, first]))
+    return Lookup(numbers, np.column_stack([years, first]))
 
 
 def _genres() -> pa.Array:

@@ -144,9 +144,9 @@ class Taobao(Importer):
             for block in read_csv(path, _IMPRESSIONS, notes):
                 notes.read += len(block.table)
                 ad, user = (block.table[name].to_numpy() for name in ("adgroup_id", "user"))
-                unknown += (~ads.has(ad)).sum(), (~users.has(user)).sum()
-                fields = [buckets(ad, self.buckets)[:, None], ads[ad], _moments(block), users[user]]
-                x = np.hstack(fields).astype(np.int32)
+                (of_ad, no_ad), (of_user, no_user) = ads.find(ad), users.find(user)
+                unknown += no_ad, no_user
+                x = np.hstack([buckets(ad, self.buckets)[:, None], of_ad, _moments(block), of_user], dtype=np.int32)
                 rows = pa.table({"x": to_arrow(x), "y": to_arrow(_clicks(block))})
                 yield Scanned(block.table["user"].cast(pa.string()).combine_chunks(), rows)
         for count, what in zip(unknown.tolist(), ("advertisement", "user"), strict=True):
@@ -167,7 +167,7 @@ def _advertisements(paths: list[Path], size: int, notes: Notes) -> Lookup:
             hashed = [_known(block.table[name], lambda values: buckets(values, size)) for name in AD]
             keys.append(block.table["adgroup_id"].to_numpy())
             rows.append(np.stack([*hashed, _prices(block)], axis=1))
-    return Lookup.of(np.concatenate(keys), np.concatenate(rows))
+    return Lookup(np.concatenate(keys), np.concatenate(rows))
 
 
 def _profiles(paths: list[Path], notes: Notes) -> Lookup:
@@ -178,7 +178,7 @@ def _profiles(paths: list[Path], notes: Notes) -> Lookup:
         for block in read_csv(path, columns, notes, _DIALECT, optional=list(PROFILE)):
             keys.append(block.table["userid"].to_numpy())
             rows.append(np.stack([_level(block, name, size) for name, size in PROFILE.items()], axis=1))
-    return Lookup.of(np.concatenate(keys), np.concatenate(rows))
+    return Lookup(np.concatenate(keys), np.concatenate(rows))
 
 
 def _known(values: pa.ChunkedArray, category: Any) -> npt.NDArray[Any]:
