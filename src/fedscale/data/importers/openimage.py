@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -128,11 +128,12 @@ class Openimage(Pictures):
     """Objects by author.
 
     Attributes:
-        client: who is a client; ``image`` makes each photograph one, where no file says who the authors are.
+        client: who is a client: ``author``, or ``image``, which makes each photograph one; by default its author, and
+            each photograph only if no file says who took any of them.
     """
 
     labels: Positive | None = BOXABLE
-    client: Client = "author"
+    client: Client | None = None
 
     @property
     def about(self) -> Card:
@@ -156,7 +157,7 @@ class OpenimageDetection(Pictures):
     """Photographs and their boxes, by author; the options are those of `Openimage`."""
 
     labels: Positive | None = BOXABLE
-    client: Client = "author"
+    client: Client | None = None
 
     @property
     def about(self) -> Card:
@@ -211,7 +212,7 @@ def _numbered_images(paths: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt
     return numbers, np.unique(numbers, return_index=True)[1]
 
 
-def scan_boxes(raw: Path, client: Client, notes: Notes) -> Iterator[Scanned]:
+def scan_boxes(raw: Path, client: Client | None, notes: Notes) -> Iterator[Scanned]:
     """Yield boxes: ``path``, ``label`` and edges, with the photograph's author (or itself) as client.
 
     Raises:
@@ -220,31 +221,45 @@ def scan_boxes(raw: Path, client: Client, notes: Notes) -> Iterator[Scanned]:
     paths = _deep(raw, "*annotations*bbox.csv")
     if not paths:
         raise nothing(raw, CARD.name, ["train-annotations-bbox.csv", "client_data_mapping"])
-    lists = _deep(raw, "*images*.csv", "image_ids*.csv") if client == "author" else []
-    if client == "author" and not lists:
-        raise DataError(f"{raw}: no train-images-boxable-with-rotation.csv, in which authors are: {_REMEDY}")
-    authors = Join.of(
+    lists = [] if client == "image" else _deep(raw, "*images*.csv", "image_ids*.csv")
+    authors = _authors(lists, notes)
+    if client != "image" and (unknown := _unknown(authors, lists, paths)):
+        if client == "author":
+            raise DataError(f"{raw}: {unknown}; with --set client=image each photograph is a client")
+        notes.tell(f"{unknown}: each photograph is a client")
+        client = "image"
+    for block in _blocks(paths, {"LabelName": TEXT} | dict.fromkeys(SIDES.values(), pa.float64()), notes):
+        notes.read += len(block.table)
+        who = block.table["ImageID"] if client == "image" else authors.find(block.table["ImageID"])
+        yield _scanned(block, who, notes)
+
+
+def _unknown(authors: Join, lists: Sequence[Path], paths: Sequence[Path]) -> str:
+    """Say why nobody knows the authors of the boxes' photographs; nothing if those of some are known."""
+    if not lists:
+        return "no train-images-boxable-with-rotation.csv, in which authors are"
+    boxes = 0
+    for block in _blocks(paths, {}, Notes()):
+        who, boxes = authors.find(block.table["ImageID"]), boxes + len(block.table)
+        if who.null_count < len(who):
+            return ""
+    names = ", ".join(path.name for path in lists)
+    return (
+        f"none of the {boxes} boxes is of one of the {len(authors)} photographs in {names}, which must be of the same "
+        "part (train, validation, test) as the boxes"
+    )
+
+
+def _authors(lists: Sequence[Path], notes: Notes) -> Join:
+    return Join.of(
         (block.table["ImageID"], block.table["AuthorProfileURL"])
         for path in lists
         for block in read_csv(path, {"ImageID": TEXT, "AuthorProfileURL": TEXT}, notes)
     )
-    matched = 0
-    columns = {"ImageID": TEXT, "LabelName": TEXT} | dict.fromkeys(SIDES.values(), pa.float64())
-    for path in paths:
-        for block in read_csv(path, columns, notes):
-            notes.read += len(block.table)
-            who = authors.find(block.table["ImageID"]) if client == "author" else block.table["ImageID"]
-            matched += len(who) - who.null_count
-            yield _scanned(block, who, notes)
-    if not matched:
-        names = ", ".join(path.name for path in lists)
-        raise DataError(
-            f"{raw}: none of the {notes.read} boxes is of one of the {len(authors)} photographs in {names}: the lists "
-            f"must be of the same part (train, validation, test) as the boxes; {_REMEDY}"
-        )
 
 
-_REMEDY: Final = "with --set client=image each photograph is a client"
+def _blocks(paths: Sequence[Path], columns: Mapping[str, pa.DataType], notes: Notes) -> Iterator[Rows]:
+    return (block for path in paths for block in read_csv(path, {"ImageID": TEXT, **columns}, notes))
 
 
 def _deep(raw: Path, *patterns: str) -> list[Path]:
