@@ -80,6 +80,53 @@ def test_the_collection_of_2023(tmp_path: Path) -> None:
     assert dataset.card.vocabulary == (*RESERVED, "so")
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "row"),
+    [
+        ("ratings_Music.csv", "", "{user},0000013714,{stars},1353456000"),
+        ("Music.csv", "", "0000013714,{user},{stars},1353456000"),
+        ("Music.csv.gz", "user_id,parent_asin,rating,timestamp\n", "{user},0000013714,{stars},1353456000"),
+    ],
+)
+def test_ratings_without_reviews(tmp_path: Path, name: str, head: str, row: str) -> None:
+    stars = [(PEOPLE[0], "5.0"), (PEOPLE[1], "2"), (PEOPLE[0], "0.0"), (PEOPLE[0], "1.0")]
+    content = (head + "".join(row.format(user=user, stars=given) + "\n" for user, given in stars)).encode()
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    dataset, notes = imported(tmp_path, "amazon", tmp_path / "raw")
+    assert dataset.card.without == ("x",)
+    np.testing.assert_array_equal(dataset.client(place(PEOPLE, PEOPLE[0])).columns["y"][:], [4, 0])  # type: ignore[index]
+    np.testing.assert_array_equal(dataset.client(place(PEOPLE, PEOPLE[1])).columns["y"][:], [1])  # type: ignore[index]
+    assert notes.skipped == {"not 1 to 5 stars": 1}
+    assert notes.first["not 1 to 5 stars"].endswith(f"{name} row 3")
+    nothing_of(dataset.path, *PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "row 1: '': four values are wanted"),
+        ("a,b,c\n", "row 1: 'a,b,c': four values are wanted"),
+        ("0000013714,0000013715,5.0,1\n", "which is the reviewer"),
+        ("A1AAAAAAAAAAAA,0000013714,five,1\n", "row 1, column 'rating': 'five' is not"),
+        ("A1AAAAAAAAAAAA,0000013714,5.0,1\nA1\n", "after row 0: Expected 4 columns, got 1"),
+    ],
+)
+def test_malformed_ratings(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "Music.csv").write_text(content)
+    refused(tmp_path, "amazon", tmp_path / "raw", r"Music\.csv.*" + message)
+
+
+def test_what_python_writes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "reviews.json").write_text("".join(f"{row!r}\n" for row in ROWS[:4]))
+    dataset, _ = imported(tmp_path, "amazon", tmp_path / "raw")
+    assert dataset.counts.sum() == 3
+    (tmp_path / "raw" / "reviews.json").write_text("{'reviewerID': open('x')}\n")
+    refused(tmp_path, "amazon", tmp_path / "raw", "line 1: neither JSON nor a Python literal")
+
+
 def mapped(raw: Path, *rows: list[str]) -> Path:
     (raw / "client_data_mapping").mkdir(parents=True)
     with (raw / "client_data_mapping" / "train.csv").open("w", newline="") as file:

@@ -8,6 +8,7 @@ Retrieval and Recommendation", 2024 (2023).
 
 from __future__ import annotations
 
+import ast
 import functools
 import html
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +25,23 @@ from fedscale.data.gather import Gather
 from fedscale.data.importing import Load, Loaded, Scanned
 from fedscale.data.mapping import mapping_files, read_mapping
 from fedscale.data.notes import Notes
+from fedscale.data.ratings import STARS, read_ratings
 from fedscale.data.rawfile import found, nothing
 from fedscale.data.rawjson import parsed, read_lines, text_of
-from fedscale.data.texts import ONCE, TEXT, VOCABULARY, Labelled, NextWord, batches, digest_of, first_of, numbered
+from fedscale.data.texts import (
+    ONCE,
+    TEXT,
+    VOCABULARY,
+    Labelled,
+    NextWord,
+    batches,
+    changed,
+    digest_of,
+    first_of,
+    numbered,
+)
 from fedscale.errors import DataError
 from fedscale.section import Component
-
-STARS: Final = 5
 
 LAYOUTS: Final = (("reviewerID", "reviewText", "overall"), ("user_id", "text", "rating"))
 """The keys of reviewer, text and stars in the collections of 2014 and 2018, and in that of 2023."""
@@ -52,8 +63,9 @@ _COMMON: Final[Mapping[str, Any]] = {
     "files": (RawFile(name="AMAZON_FASHION_5.json.gz"),),
     "layout": (
         "<category>.json(.gz) of 2014 and 2018, a JSON object a line: reviewerID, asin, overall (1.0 to 5.0), "
-        "reviewText (may be missing), ...; <category>.jsonl(.gz) of 2023: user_id, asin, rating, text, ...; or "
-        "FedScale's client_data_mapping/*.csv, whose second column is the review itself and whose third its stars"
+        "reviewText (may be missing), ...; <category>.jsonl(.gz) of 2023: user_id, asin, rating, text, ...; "
+        "<category>.csv of ratings alone; or FedScale's client_data_mapping/*.csv, whose second column is the review "
+        "itself and whose third its stars"
     ),
     "paper": Figures(clients=1_822_925, samples=166_000_000),
     "citation": (
@@ -97,7 +109,7 @@ WORDS_CARD: Final = Card(
 
 @dataclass(frozen=True)
 class Amazon(Labelled):
-    """Stars of reviews."""
+    """Stars of reviews, or of ratings without reviews, with which no model can be trained."""
 
     @property
     def card(self) -> Card:
@@ -106,10 +118,16 @@ class Amazon(Labelled):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield reviewers, texts and stars."""
+        if tables := _rating_files(raw):
+            notes.tell("ratings without reviews: stars and clients only; statistics can be had, training cannot")
+            return (scanned for path in tables for scanned in read_ratings(path, notes))
         return batches(_rows(raw, notes, self.card.name), ROWS)
 
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card with the vocabulary, and what makes inputs of reviews."""
+        assert self.raw is not None
+        if _rating_files(self.raw):
+            return changed(self.card, without=("x",)), _ratings
         known = self.known(gather, notes)
         return self.finished(known), functools.partial(_reviews, known, self.words)
 
@@ -128,6 +146,10 @@ class AmazonWords(NextWord):
         return batches(_rows(raw, notes, self.card.name), ROWS)
 
 
+def _ratings(rows: pa.Table) -> Loaded:
+    return Loaded({"y": np.asarray(rows["y"])})
+
+
 def _reviews(known: Sequence[str], length: int, rows: pa.Table) -> Loaded:
     first = first_of(rows)
     texts = numbered(known, rows)
@@ -142,11 +164,20 @@ def _rows(raw: Path, notes: Notes, name: str) -> Iterator[tuple[str, str, int, i
     if mapping_files(raw):
         yield from _mapped(raw, notes)
         return
-    paths = [path for path in found(raw, *FILES, *(f"**/{pattern}" for pattern in FILES)) if not _is_meta(path)]
+    paths = _review_files(raw)
     if not paths:
         raise nothing(raw, name, ["<category>.json", "<category>.jsonl (maybe .gz)", "client_data_mapping/*.csv"])
     for path in paths:
         yield from _lines(path, notes)
+
+
+def _rating_files(raw: Path) -> list[Path]:
+    """Return the tables of ratings in ``raw`` if there are no reviews."""
+    return [] if mapping_files(raw) or _review_files(raw) else found(raw, "*.csv")
+
+
+def _review_files(raw: Path) -> list[Path]:
+    return [path for path in found(raw, *FILES, *(f"**/{pattern}" for pattern in FILES)) if not _is_meta(path)]
 
 
 def _is_meta(path: Path) -> bool:
@@ -155,7 +186,7 @@ def _is_meta(path: Path) -> bool:
 
 def _lines(path: Path, notes: Notes) -> Iterator[tuple[str, str, int, int]]:
     for number, line in read_lines(path, notes):
-        value = parsed(path, number, line)
+        value = _object(path, number, line)
         notes.read += 1
         reviewer_key, text_key, stars_key = _layout(value, path, number)
         reviewer, text = (text_of(value, key, path, number) for key in (reviewer_key, text_key))
@@ -170,6 +201,16 @@ def _lines(path: Path, notes: Notes) -> Iterator[tuple[str, str, int, int]]:
             notes.skip(f"not 1 to {STARS} stars", f"{path} line {number}")
         else:
             yield reviewer, html.unescape(text), int(stars) - 1, digest_of(line)
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return a line's object: JSON, or what Python writes for one, as in files of 2014."""
+    if not line.startswith(b"{'"):
+        return parsed(path, number, line)
+    try:
+        return dict(ast.literal_eval(line.decode()))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataError(f"{path} line {number}: neither JSON nor a Python literal: {error}") from None
 
 
 def _layout(value: Mapping[str, Any], path: Path, number: int) -> tuple[str, str, str]:
