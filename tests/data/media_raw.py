@@ -104,6 +104,7 @@ def vlog(root: Path, clips: Sequence[tuple[str, int, int]]) -> Path:
     labels = np.array([label for _, _, label in clips])
     touched = -np.ones((len(clips), 30))
     touched[labels < 0] = 0
+    touched[:, 29] = 0  # nobody knows of towels
     touched[np.flatnonzero(labels >= 0), labels[labels >= 0]] = 1
     for name, array in (("scene_category", labels), ("scene_proxemic", labels.clip(max=3)), ("hand_object", touched)):
         put(root / name / f"{name}{'' if name == 'hand_object' else '_full'}.npy", npy(array))

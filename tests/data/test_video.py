@@ -57,6 +57,13 @@ def test_the_middle_of_a_frame_is_kept() -> None:
     assert frames(strip([wide, wide], 64, 64), 2, 16).min() > 190  # other sizes are fitted
 
 
+def test_what_is_above_stays_above() -> None:
+    image = Images.new("RGB", (32, 32), (0, 0, 0))
+    image.paste((200, 0, 0), (0, 0, 32, 16))
+    (decoded,) = frames(strip([image], 32, 32), 1, 32)
+    assert decoded[0, :12].min() > 150 > 50 > decoded[0, 20:].max()
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 1, 16, 16)])
 def test_shapes_that_are_none(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"sample_shape is \(frames, 3, height, width\)"):

@@ -17,7 +17,7 @@ from fedscale.errors import DataError
 REAL = Path(__file__).parents[3] / "shared" / "data" / "raw" / "vlog"
 
 CLIPS = [
-    ("X/I/4/v_mozQXWErXI4/016", 6913, 1),
+    ("X/I/4/v_mozQXWErXI4/016", 6913, 0),
     ("X/I/4/v_mozQXWErXI4/017", 6913, 5),
     ("o/p/Y/v_7Tsrimk7opY/052", 2765, -1),
     ("H/m/o/v_WCykX02LHmo/019", 2765, 2),
@@ -44,7 +44,7 @@ def by_uploader(rows: dict[str, list[object]]) -> list[list[object]]:
 def test_lists_alone(tmp_path: Path, folder: str) -> None:
     vlog(tmp_path / "raw" / folder, CLIPS)
     notes = imported(tmp_path, tmp_path / "raw")
-    assert labels(tmp_path / "store") == by_uploader({"6913": [1, 5], "2765": [2]})
+    assert labels(tmp_path / "store") == by_uploader({"6913": [0, 5], "2765": [2]})
     assert notes.skipped == {"a clip without label": 1}
     assert notes.first["a clip without label"].endswith("scene_category_full.npy row 3")
     dataset = open_store(tmp_path / "store")
@@ -55,11 +55,11 @@ def test_lists_alone(tmp_path: Path, folder: str) -> None:
 def test_other_labels(tmp_path: Path) -> None:
     vlog(tmp_path / "raw", CLIPS)
     imported(tmp_path / "proxemic", tmp_path / "raw", labels="proxemic")
-    assert labels(tmp_path / "proxemic" / "store") == by_uploader({"6913": [1, 3], "2765": [2]})
+    assert labels(tmp_path / "proxemic" / "store") == by_uploader({"6913": [0, 3], "2765": [2]})
     imported(tmp_path / "objects", tmp_path / "raw", labels="hand_object")
-    assert labels(tmp_path / "objects" / "store", "labels") == by_uploader({"6913": [[1], [5]], "2765": [[2]]})
+    assert labels(tmp_path / "objects" / "store", "labels") == by_uploader({"6913": [[0], [5]], "2765": [[2]]})
     imported(tmp_path / "hands", tmp_path / "raw", labels="hand_state")
-    assert labels(tmp_path / "hands" / "store") == by_uploader({"6913": [1, 5], "2765": [2]})
+    assert labels(tmp_path / "hands" / "store") == by_uploader({"6913": [0, 5], "2765": [2]})
     cards = [open_store(tmp_path / name / "store").card for name in ("proxemic", "objects", "hands")]
     assert [(card.task, card.classes) for card in cards] == [
         ("classification", 4),
@@ -75,7 +75,7 @@ def test_clips(tmp_path: Path, place: str) -> None:
     for number in (1, 2):
         put(tmp_path / "raw" / place / CLIPS[3][0] / f"frame{number:06d}.jpg", picture((0, 0, 250)))
     notes = imported(tmp_path, tmp_path / "raw", frames=2, size=16)
-    assert labels(tmp_path / "store") == by_uploader({"6913": [1], "2765": [2]})
+    assert labels(tmp_path / "store") == by_uploader({"6913": [0], "2765": [2]})
     assert notes.skipped == {"a clip without label": 1, "the video is not there": 1}
     red = by_uploader({"6913": [0], "2765": [1]}).index([0])
     x = open_store(tmp_path / "store").client(red).columns["x"][np.array([0])]  # type: ignore[index]
