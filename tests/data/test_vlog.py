@@ -83,6 +83,19 @@ def test_clips(tmp_path: Path, place: str) -> None:
     np.testing.assert_allclose(x.mean((0, 1, 3, 4)), (250, 0, 0), atol=20)
 
 
+def test_fedscales_mapping_numbers_clients_anew_in_each_file(tmp_path: Path) -> None:
+    header = "client_id,data_path,label_name,label_id\n"
+    folder = tmp_path / "raw" / "client_data_mapping"
+    put(folder / "train.csv", f"{header}0,{CLIPS[0][0]}/,bedroom,0\n0,{CLIPS[1][0]}/,none-of-the-above,5\n")
+    put(folder / "test.csv", f"{header}0,{CLIPS[3][0]}/,bathroom,2\n0,{CLIPS[2][0]}/,none-of-the-above,-1\n")
+    notes = imported(tmp_path, tmp_path / "raw")
+    assert labels(tmp_path / "store") == by_uploader({"train/0": [0, 5], "test/0": [2]})
+    assert (notes.read, notes.skipped) == (4, {"a clip without label": 1})
+    put(folder / "test.csv", f"{header}0,{CLIPS[3][0]}/,bathroom,6\n")
+    with pytest.raises(DataError, match=r"test\.csv row 1: 'H/m/o/v_WCykX02LHmo/019', 6 is no clip"):
+        imported(tmp_path / "again", tmp_path / "raw")
+
+
 def test_frames_of_hands(tmp_path: Path) -> None:
     raw = vlog(tmp_path / "raw", CLIPS)
     put(raw / CLIPS[1][0] / "frame000003.jpg", picture((250, 0, 0)))

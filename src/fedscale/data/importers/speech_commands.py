@@ -116,7 +116,7 @@ class SpeechCommands(Importer):
             some = some or bool(names)
             yield _scanned(names, paths, wanted, notes)
         if not some:
-            raise nothing(raw, CARD.name, ["<word>/<hash>_nohash_<number>.wav", "a client map"])
+            raise nothing(raw, CARD.name, ["<word>/<hash>_nohash_<number>.wav", "a CSV file of `fedscale convert-map`"])
 
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card and how files are read; labels alone if there is no recording."""

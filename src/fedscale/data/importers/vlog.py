@@ -22,6 +22,7 @@ from fedscale.data.clips import VideoImporter
 from fedscale.data.columns import to_arrow
 from fedscale.data.images import encode_image, open_image
 from fedscale.data.importing import Scanned
+from fedscale.data.mapping import mapping_files, read_mapping
 from fedscale.data.media import BATCH, content_of, path_column
 from fedscale.data.notes import Notes
 from fedscale.data.npy import read_integers
@@ -88,7 +89,7 @@ CARD: Final = Card(
         "manifest.txt (a line X/I/4/v_<id>/016/ for each clip) and, line by line beside it, uploaderId.txt and "
         "scene_category/scene_category_full.npy, scene_proxemic/scene_proxemic_full.npy (-1: not labelled), "
         "hand_object/hand_object.npy (clips, 30; 1 yes, -1 no, 0 inconclusive); hand_state/hand_state.txt (image, "
-        "phase, label); clips <line>clip.mp4 or <line>frame000001.jpg and so on"
+        "phase, label); clips <line>clip.mp4 or <line>frame000001.jpg, ...; or FedScale's client_data_mapping/*.csv"
     ),
     preprocessing="the frames in the middle of equal parts of a clip, below one another; clips without label left out",
     sample="x: uint8 (8, 3, 112, 112), frames; y: 0 to 5, the room",
@@ -144,6 +145,9 @@ class Vlog(VideoImporter):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield uploader, label and clip (or frame) of each that is labelled."""
+        if self.labels == "scene" and not _manifests(raw) and mapping_files(raw):
+            yield from _mapped(raw, notes)
+            return
         owner = _Owner.of(raw, self.labels, notes)
         roots = _roots(raw, owner.clips)
         rows = _frames if self.labels == "hand_state" else _clips
@@ -167,7 +171,7 @@ class _Owner:
 
     @classmethod
     def of(cls, raw: Path, kind: Labels, notes: Notes) -> _Owner:
-        manifests = found(raw, "manifest.txt", "*/manifest.txt", "*/*/manifest.txt")
+        manifests = _manifests(raw)
         folder = manifests[0].parent if manifests else raw
         wanted = ("manifest.txt", "uploaderId.txt", FILES[kind])
         if missing := [name for name in wanted if not (folder / name).is_file()]:
@@ -180,6 +184,27 @@ class _Owner:
         uploaders = _lines(folder / "uploaderId.txt", re.compile(r"\d+"), "a whole number", notes)
         _aligned(folder / "uploaderId.txt", len(uploaders), folder / "manifest.txt", len(clips))
         return cls(clips, uploaders, kind, folder / FILES[kind])
+
+
+def _manifests(raw: Path) -> list[Path]:
+    return found(raw, "manifest.txt", "*/manifest.txt", "*/*/manifest.txt")
+
+
+def _mapped(raw: Path, notes: Notes) -> Iterator[Scanned]:
+    """Yield the clips of FedScale's mapping files, in each of which clients are numbered from 0 anew."""
+    for part in read_mapping(raw, notes, ("client", "path", "label")):
+        table, where = part.rows.table, part.rows.where
+        clips = [name.rstrip("/") for name in table["path"].to_pylist()]
+        told = table["label"].to_numpy()
+        for row, (clip, label) in enumerate(zip(clips, told.tolist(), strict=True)):
+            if not _CLIP.fullmatch(clip) or not -1 <= label < len(NAMES["scene"]):
+                raise DataError(f"{where(row)}: {clip[:60]!r}, {label} is no clip X/I/4/v_<id>/016 and -1 to 5")
+        notes.skip("a clip without label", where(int((told < 0).argmax())), int((told < 0).sum()))
+        rows = np.flatnonzero(told >= 0)
+        roots = _roots(raw, clips)
+        paths = path_column([_clip(clips[row], roots) for row in rows])
+        clients = [f"{part.split}/{client}" for client in table["client"].take(pa.array(rows)).to_pylist()]
+        yield Scanned(_strings(clients), pa.table({"y": pa.array(told[rows]), "path": paths}))
 
 
 def _lines(path: Path, form: re.Pattern[str], like: str, notes: Notes) -> list[str]:
