@@ -65,7 +65,8 @@ def texts(path: Path, lengths: list[int]) -> FederatedDataset:
     card = Card(name="texts", task="next_token", modality="text", model=Component(name="char_gru"), classes=99, **WORDS)
     rows = Ragged.of([[place + 1] * length for place, length in enumerate(lengths)], np.uint8)
     with StoreWriter(path, card) as writer:
-        writer.append(np.ones(len(lengths), dtype=np.int64), {"tokens": rows})
+        for place in range(len(lengths)):
+            writer.append(np.ones(1, dtype=np.int64), {"tokens": rows.take(slice(place, place + 1))})
     return open_store(path)
 
 
@@ -354,6 +355,9 @@ def test_a_job_that_names_no_partition_is_what_it_was() -> None:
     assert Job.parse(other.facts()) == other
 
 
-def test_the_digits_of_all_forms_are_mixed() -> None:
-    digits = load_dataset("digits")
-    assert (partitioned(digits, "iid").counts == digits.counts).all()
+def test_blocks_of_a_view_are_as_large_as_those_of_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = partitioned(load_dataset("digits"), Component(name="iid", clients=599))
+    assert len(list(view.blocks())) == 1
+    monkeypatch.setattr(limits, "RECORD_BATCH_BYTES", 7200)  # 100 rows of 64 bytes and a label of 8: 33 clients of 3
+    sizes = [len(block.counts) for block in view.blocks()]
+    assert set(sizes[:-1]) == {33}
