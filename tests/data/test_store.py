@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +74,16 @@ def test_round_trip_of_tensors(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.columns["x"], columns["x"][4:8])
     np.testing.assert_array_equal(data.columns["y"], columns["y"][4:8])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]
+
+
+def test_opening_does_not_import_pandas(tmp_path: Path) -> None:
+    """Arrow would, to make an array; that takes longer than everything else."""
+    write_tensors(tmp_path / "s", [3, 1, 4])
+    code = (
+        "import sys; from pathlib import Path; from fedscale.data.store import open_store; "
+        f"open_store(Path({str(tmp_path / 's')!r})).client(1).columns['x'][0]; sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_clients_columns_are_views_of_the_file(tmp_path: Path) -> None:

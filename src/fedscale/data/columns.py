@@ -59,19 +59,26 @@ def from_arrow(array: pa.Array) -> Column:
     if array.null_count:
         raise DataError(f"{array.null_count} missing values")
     if isinstance(array.type, pa.FixedShapeTensorType):
-        return _plain(array.storage.flatten(), (len(array), *array.type.shape))
+        return shared(array.storage.flatten()).reshape(len(array), *array.type.shape)
     if pa.types.is_large_list(array.type):
-        return Ragged(_plain(array.values), _plain(array.offsets))
-    return _plain(array)
+        return Ragged(shared(array.values), shared(array.offsets))
+    return shared(array)
 
 
-def _plain(array: pa.Array, shape: tuple[int, ...] = (-1,)) -> npt.NDArray[Any]:
+def shared(array: pa.Array) -> npt.NDArray[Any]:
+    """Return the numbers of an Arrow array over the same memory (not writable).
+
+    Its own ``to_numpy`` would import pandas if there is one, which takes longer than to open a store.
+
+    Raises:
+        DataError: it has missing values, or something else than numbers.
+    """
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
         raise DataError(f"columns of type {array.type} are not known")
     if array.null_count:
         raise DataError(f"{array.null_count} missing values")
-    values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=True)
-    return values.reshape(shape)
+    values = np.frombuffer(array.buffers()[1] or b"", array.type.to_pandas_dtype())
+    return values[array.offset : array.offset + len(array)]
 
 
 def parts(column: Column) -> Iterator[npt.NDArray[Any]]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from fedscale.data.card import Card
-from fedscale.data.columns import from_arrow
+from fedscale.data.columns import from_arrow, shared
 from fedscale.data.encoded import Samples, keeps_decoded, wrapper
 from fedscale.data.federated import Block, FederatedDataset
 from fedscale.data.mapped import Mapped
@@ -197,9 +197,9 @@ def _read_index(path: Path, reader: pa.RecordBatchFileReader) -> tuple[dict[str,
         raise DataError(f"{path}: store format {metadata.get(VERSION, b'?')!r}, not {FORMAT}: {_REMEDY}")
     try:
         batch = reader.get_batch(0)
-        index = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in ("count", "batch", "offset")}
+        index = {name: shared(batch.column(name)) for name in ("count", "batch", "offset")}
         card, fingerprint = Card.model_validate_json(metadata[CARD]), metadata[FINGERPRINT].decode()
-    except (OSError, pa.ArrowException, KeyError, ValidationError, UnicodeDecodeError) as error:
+    except (OSError, DataError, pa.ArrowException, KeyError, ValidationError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged: {error}: {_REMEDY}") from None
     if not _consistent(index):
         raise DataError(f"{path}: the index of clients is inconsistent: {_REMEDY}")
