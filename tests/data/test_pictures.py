@@ -95,6 +95,18 @@ def test_one_image_is_read_once_for_its_parts(tmp_path: Path, monkeypatch: pytes
     }
 
 
+def test_the_middle_is_kept_unless_all_is_squeezed(tmp_path: Path) -> None:
+    wide = np.zeros((20, 80, 3), np.uint8)
+    wide[:, :20] = wide[:, 60:] = 250
+    (tmp_path / "a.png").write_bytes(encoded(wide))
+    rows = pa.table({"path": ["a.png"]})
+    for squeezed, edge in ((False, 0), (True, 250)):
+        (content,), _, _ = stored_images(rows, Folders((tmp_path,)), (16, 16), squeezed)
+        pixels = np.asarray(open_image(content.tobytes())).astype(int)
+        assert np.abs(pixels[:, :2] - edge).max() < 25
+        assert np.abs(pixels[:, 7:9]).max() < 25
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

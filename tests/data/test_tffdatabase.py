@@ -36,6 +36,14 @@ def test_numbers_written_one_by_one() -> None:
     assert read_example(b"\x0a" + bytes([len(feature)]) + feature)["a"].tolist() == [5, 6]  # type: ignore[union-attr]
 
 
+def test_numbers_of_more_than_64_bits_lose_the_others() -> None:
+    number = b"\xff" * 9 + b"\x7f"  # ten times seven bits
+    value = b"\x1a" + bytes([len(number) + 1]) + b"\x08" + number
+    entry = b"\x0a\x01a\x12" + bytes([len(value)]) + value
+    feature = b"\x0a" + bytes([len(entry)]) + entry
+    assert read_example(b"\x0a" + bytes([len(feature)]) + feature)["a"].tolist() == [-1]  # type: ignore[union-attr]
+
+
 @given(
     st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32, allow_nan=False)), st.binary(max_size=300)
 )

@@ -119,7 +119,7 @@ def _by_client(table: pa.Table, together: int | None) -> Iterator[Group]:
     low, high = (key[order] for key in keys)
     starts = np.flatnonzero(np.r_[True, (low[1:] != low[:-1]) | (high[1:] != high[:-1])])
     counts = np.diff(np.r_[starts, len(order)])
-    rows = table.drop_columns([_HIGH, _LOW])
+    rows = table.drop_columns([_HIGH, _LOW]).combine_chunks()  # to take from pieces is to join them every time
     most = max(1, limits.GROUP_BYTES * len(order) // max(1, rows.nbytes))
     for first, last in _pieces(starts, counts, min(most, together or most)):
         end = starts[last - 1] + counts[last - 1]

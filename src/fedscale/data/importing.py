@@ -150,8 +150,8 @@ class Importer(ABC):
         self, gather: Gather, card: Card, load: Load, notes: Notes
     ) -> Iterator[tuple[IntArray, Mapping[str, Column]]]:
         clients = 0
-        groups = gather.groups(self.clients, self.together)
         heavy = self.parallel and not card.without
+        groups = gather.groups(self.clients, None if card.without else self.together)
         for counts, loaded in (in_processes if heavy else one_by_one)(load, groups):
             for reason, rows in loaded.skipped.items():
                 notes.skip(reason, "", rows)

@@ -48,6 +48,7 @@ CARD: Final = Card(
     client_is="author of the photograph (train_attribution.csv), or user_id (federated_train.csv)",
     licence="annotations CC BY 4.0; each photograph its own (Creative Commons, or public domain)",
     source="Common Visual Data Foundation, github.com/cvdfoundation/google-landmark",
+    terms="its images are 500 archives of about 1 GB each: fetch the lists, and as many archives as are wanted",
     files=(
         RawFile(name="train.csv", url=f"{BUCKET}/metadata/train.csv"),
         RawFile(name="train_attribution.csv", url=f"{BUCKET}/metadata/train_attribution.csv"),

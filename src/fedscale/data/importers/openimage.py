@@ -86,6 +86,7 @@ CARD: Final = Card(
     client_is="author of the photograph (AuthorProfileURL; the names under Author are not unique)",
     licence="annotations CC BY 4.0; photographs CC BY 2.0, as their authors listed them",
     source="Open Images, https://storage.googleapis.com/openimages/web/index.html",
+    terms="its images are 16 archives, together some 500 GB: fetch the lists, and as many archives as are wanted",
     files=FILES,
     layout=LAYOUT + "; or FedScale's archive: client_data_mapping/{train,val,test}.csv and images",
     preprocessing=(
