@@ -148,6 +148,11 @@ def test_a_bomb_of_aliases_is_refused_at_once(load):
     assert time.perf_counter() - begin < 10
 
 
+def test_a_path_may_be_a_string(tmp_path):
+    (tmp_path / "job.yaml").write_text("data: digits")
+    assert Job.load(str(tmp_path / "job.yaml")) == Job.parse({"data": "digits"})
+
+
 def test_files_that_are_too_large_or_not_there_or_no_text_are_refused(tmp_path):
     path = tmp_path / "job.yaml"
     with pytest.raises(JobError, match=r"job\.yaml: cannot be read: .*No such file"):

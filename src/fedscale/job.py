@@ -275,8 +275,9 @@ class Job(Section):
             raise JobError("\n".join(f"{source}: {explain(cls, detail)}" for detail in error.errors())) from None
 
     @classmethod
-    def load(cls, path: Path, settings: Sequence[str] = ()) -> Job:
+    def load(cls, path: str | Path, settings: Sequence[str] = ()) -> Job:
         """Read a job from a YAML file and apply ``section.key=value`` settings; file paths in it are relative to it."""
+        path = Path(path)
         try:
             size = path.stat().st_size
             text = path.read_text(encoding="utf-8") if size <= limits.JOB_FILE_BYTES else None
