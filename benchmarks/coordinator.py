@@ -1,4 +1,7 @@
-"""What the coordinator costs at ten thousand participants: per event, and per round in which nobody trains."""
+"""What the coordinator costs at ten thousand participants: per event, and per round in which nobody trains.
+
+In processor time, which other work on the machine changes little.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,14 @@ BUFFER: Final = 100
 
 
 def measure(clients: int = 1_000_000, rounds: int = 5) -> Iterator[tuple[str, float]]:
-    """Yield what was measured and its value: microseconds per event, then seconds of a dry round by availability."""
-    yield "queue and coordinator, microseconds per event", min(microseconds_per_event() for _ in range(rounds))
+    """Yield what was measured and its value: microseconds per event, then seconds of dry rounds by availability."""
+    least = min(microseconds_per_event() for _ in range(rounds))
+    yield "queue and coordinator, microseconds of processor time per event", least
     for availability in ("builtin", "off"):
         name = f"{PARTICIPANTS:,} of {clients:,} clients, availability {availability}"
         first, later = seconds_per_round(clients, availability, rounds)
-        yield f"start of a dry run and its first round of {name}, seconds", first
-        yield f"dry round of {name}, seconds", later
+        yield f"start of a dry run and its first round of {name}, processor seconds", first
+        yield f"dry round of {name}, processor seconds", later
     for availability in ("builtin", "off"):
         name = f"{CONCURRENCY:,} at once of {LARGE:,} clients, availability {availability}"
         seconds, grown = asynchronous(LARGE, availability, 40 * rounds)
@@ -60,9 +64,9 @@ def microseconds_per_event() -> float:
         Lost(end, task) if gone else Done(end, task) for task, end, gone in zip(start.tasks, ends, lost, strict=True)
     ]
     with settled():
-        begin = time.perf_counter()
+        begin = time.process_time()
         _play(coordinator, cohort, events)
-        return (time.perf_counter() - begin) / SELECTED * 1e6
+        return (time.process_time() - begin) / SELECTED * 1e6
 
 
 def _play(coordinator: SyncRounds, cohort: Cohort, events: Sequence[Done | Lost]) -> None:
@@ -86,14 +90,14 @@ def _carry_out(coordinator: SyncRounds, cohort: Cohort, commands: Sequence[Comma
 
 
 class _Watch(Silent):
-    """Notes when attempts end."""
+    """Notes the processor time at the end of each attempt."""
 
     def __init__(self) -> None:
-        self.times = [time.perf_counter()]
+        self.times = [time.process_time()]
 
     def attempt(self, progress: Progress) -> None:
         """Note the time."""
-        self.times.append(time.perf_counter())
+        self.times.append(time.process_time())
 
     @property
     def laps(self) -> Sequence[float]:

@@ -1,4 +1,4 @@
-"""Ten thousand participants a round: what the coordinator may cost. The limits are generous, for busy machines."""
+"""Ten thousand participants a round: what the coordinator may cost. The limits are generous."""
 
 import sys
 import time
@@ -44,9 +44,9 @@ def seconds_to_check(out, participants, rounds):
     log = simulate(Job.parse(job), out).log
     taken = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.process_time()
         assert check_log(log).tasks == 60_000
-        taken.append(time.perf_counter() - begin)
+        taken.append(time.process_time() - begin)
     return min(taken)
 
 
