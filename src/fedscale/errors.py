@@ -43,6 +43,11 @@ class MissingExtraError(FedScaleError):
 
     def __init__(self, what: str, library: str, extra: str) -> None:
         super().__init__(f"{what} needs {library}, which is not installed: pip install 'fedscale[{extra}]'")
+        self._given = what, library, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Return what another process makes the same error of."""
+        return type(self), self._given
 
 
 class DataError(FedScaleError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from typer.testing import CliRunner
 import fedscale
 from fedscale.cli.main import app
 from fedscale.data.catalogue import DATASETS
+from fedscale.data.notes import Notes
+from fedscale.errors import MissingExtraError
 from fedscale.recipes import RECIPES, recipe
 
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
@@ -92,3 +96,19 @@ def test_recipes_are_the_cards(name: str) -> None:
     job = recipe(name)
     assert name in RECIPES.names()
     assert (job.name, job.data.name, job.model) == (name, name, DATASETS.build(name).card.model)
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "extra"), [("speech_commands", "soundfile", "audio"), ("vlog", "av", "video")]
+)
+def test_libraries_that_lack_are_named_by_other_processes_too(
+    name: str, library: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SETS[name][0](tmp_path / "raw")
+    monkeypatch.setitem(sys.modules, library, None)
+    entry = DATASETS.build(name, {"raw": tmp_path / "raw"})
+    with pytest.raises(MissingExtraError, match=rf"pip install 'fedscale\[{extra}\]'") as error:
+        entry.write(tmp_path / "store", Notes())
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (type(again), str(again)) == (MissingExtraError, str(error.value))
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -27,6 +27,7 @@ def header(text: str, version: bytes = b"\x01\x00") -> bytes:
     return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text.encode()
 
 
+@settings(max_examples=30)
 @given(
     hnp.arrays(st.sampled_from(["i1", "<i8", ">i4", "u2", "f4", "?"]), hnp.array_shapes(min_dims=0), fill=st.just(1))
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_raw import encoded, tone
 
@@ -51,6 +51,7 @@ def test_what_is_too_loud_is_clipped() -> None:
     assert wave(2)(content).tolist() == [2, -2]
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
 def test_what_is_kept_of_a_recording_of_16_bits_is_all_of_it(samples: list[int]) -> None:
     kept = keep_sound(encoded(np.array(samples, np.int16)), 16_000)

@@ -19,7 +19,7 @@ from fedscale.data.importing import Importer, Load, Loaded
 from fedscale.data.media import any_media, read_media
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import take
-from fedscale.data.video import need_video, strip_of_folder, strip_of_video
+from fedscale.data.video import strip_of_folder, strip_of_video
 from fedscale.section import Component, Positive
 
 TOGETHER = 32
@@ -50,7 +50,6 @@ class VideoImporter(Importer):
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card and how files are read; labels alone if there is no video."""
         if any_media(gather, self.clients):
-            need_video()
             return self.card, self.load
         notes.tell(f"no videos under {self.raw}: labels and clients only; statistics can be had, training cannot")
         return self.card.model_copy(update={"without": ("x",)}), labels

@@ -152,16 +152,6 @@ def _resampled(samples: FloatArray, own: int, rate: int) -> FloatArray:
     return changed
 
 
-def need_sound() -> None:
-    """See to it that recordings can be read.
-
-    Raises:
-        MissingExtraError: a library is not installed.
-    """
-    for name in ("soundfile", "soxr"):
-        _library(name)
-
-
 def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)

@@ -23,7 +23,7 @@ from fedscale.data.gather import Gather
 from fedscale.data.importing import CLIENT, Importer, Load, Loaded
 from fedscale.data.media import TOGETHER, any_media, content_of, read_media
 from fedscale.data.notes import Notes
-from fedscale.data.sound import FULL, keep_sound, need_sound
+from fedscale.data.sound import FULL, keep_sound
 from fedscale.section import Component, PositiveFloat
 
 RATE: Final = 16_000
@@ -58,7 +58,6 @@ class SpeechImporter(Importer):
         vocabulary = alphabet(_texts(gather, self.clients))
         card = self.card.model_copy(update={"vocabulary": vocabulary, "classes": len(vocabulary)})
         if any_media(gather, self.clients):
-            need_sound()
             return card, _Load(vocabulary, self.seconds, recordings=True)
         notes.tell(f"no recordings under {self.raw}: texts and clients only; statistics can be had, training cannot")
         return card.model_copy(update={"without": ("x",)}), _Load(vocabulary, self.seconds, recordings=False)

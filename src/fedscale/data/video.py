@@ -76,7 +76,7 @@ def strip_of_video(path: Path, wanted: int, height: int, width: int) -> bytes:
     Raises:
         ValueError: it is no video, or none of its frames can be decoded.
     """
-    av = need_video()
+    av = _library()
     try:
         chosen = even(_count(av, path), wanted)
         frames = _frames(av, path, set(chosen))
@@ -147,12 +147,7 @@ def _stream(container: Any) -> Any:
     return stream
 
 
-def need_video() -> Any:
-    """Return the library ``av``.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
+def _library() -> Any:
     try:
         import av
     except ImportError:

@@ -23,7 +23,7 @@ from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import read_csv
 from fedscale.data.rawfile import found, nothing
 from fedscale.data.rawjson import read_lines
-from fedscale.data.sound import keep_sound, need_sound
+from fedscale.data.sound import keep_sound
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -121,7 +121,6 @@ class SpeechCommands(Importer):
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card and how files are read; labels alone if there is no recording."""
         if any_media(gather, self.clients):
-            need_sound()
             return CARD, self.load
         notes.tell(f"no recordings under {self.raw}: labels and clients only; statistics can be had, training cannot")
         return CARD.model_copy(update={"without": ("x",)}), labels
