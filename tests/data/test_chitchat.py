@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textsets import imported, nothing_of, place, refused, said
 
+from fedscale.data.statistics import first_sample
 from fedscale.data.words import RESERVED
 
 PEOPLE = ["22578ac2-6317", "bebad07e-15df"]
@@ -34,6 +35,10 @@ def test_messages(tmp_path: Path) -> None:
     assert said(dataset, place(PEOPLE, PEOPLE[0])) == ["hello <end> you <unknown> <end>"]
     assert said(dataset, place(PEOPLE, PEOPLE[1])) == ["hello you <end>"]
     assert notes.record()["skipped"] == {"no text": 1}
+    assert first_sample(dataset)["tokens"] in (
+        "5 tokens: 'hello <end> you <unknown> <end>'",
+        "3 tokens: 'hello you <end>'",
+    )
     nothing_of(dataset.path, *PEOPLE)
 
 

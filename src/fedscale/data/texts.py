@@ -51,10 +51,11 @@ class TextImporter(Importer):
     vocabulary: Positive = VOCABULARY
 
     parallel: ClassVar[bool] = True
+    together: ClassVar[int | None] = limits.SCANNED_ROWS
 
     def known(self, gather: Gather, notes: Notes) -> tuple[str, ...]:
         """Return the vocabulary of the rows' column `TEXT`."""
-        return vocabulary_of(gather.groups(self.clients), count_words, self.vocabulary, notes)
+        return vocabulary_of(gather.groups(self.clients, self.together), count_words, self.vocabulary, notes)
 
     def finished(self, known: Sequence[str]) -> Card:
         """Return the card with its vocabulary."""

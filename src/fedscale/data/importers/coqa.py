@@ -109,7 +109,7 @@ class Coqa(TextImporter):
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card with the vocabulary, and what makes rows of tokens."""
         count = functools.partial(count_words, columns=PARTS)
-        known = vocabulary_of(gather.groups(self.clients), count, self.vocabulary, notes)
+        known = vocabulary_of(gather.groups(self.clients, self.together), count, self.vocabulary, notes)
         return self.finished(known), functools.partial(_rows, known, self.question, self.story)
 
 

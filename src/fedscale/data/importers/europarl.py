@@ -108,7 +108,7 @@ class Europarl(TextImporter):
         whole = self._languages(self.raw)[1] is not None
         columns = COLUMNS if whole else COLUMNS[:1]
         count = functools.partial(count_words, columns=columns)
-        known = vocabulary_of(gather.groups(self.clients), count, self.vocabulary, notes)
+        known = vocabulary_of(gather.groups(self.clients, self.together), count, self.vocabulary, notes)
         card = changed(self.finished(known), without=() if whole else ("target",))
         return card, functools.partial(_rows, known, columns, self.words)
 

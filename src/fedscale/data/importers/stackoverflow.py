@@ -199,7 +199,7 @@ class StackOverflowTags(_Posts, Labelled):
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Choose words and tags."""
         known = self.known(gather, notes)
-        chosen = vocabulary_of(gather.groups(self.clients), count_tags, self.tags, notes)
+        chosen = vocabulary_of(gather.groups(self.clients, self.together), count_tags, self.tags, notes)
         labels = chosen[len(words.RESERVED) :]
         if not labels:
             raise DataError(f"{self.raw}: no tag is used by two users: there is nothing to learn")
