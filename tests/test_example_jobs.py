@@ -104,7 +104,8 @@ def test_every_example_job_learns(path, tmp_path):
     assert run.metrics.headline["versions"] == count
     assert check_log(run.log).findings == []
     losses = [record["loss"] for record in read_log(run.log) if record["kind"] == "commit"]
-    assert losses[-1] < losses[0]
+    quarter = len(losses) // 4  # losses of single clients go up and down
+    assert sum(losses[-quarter:]) < sum(losses[:quarter])
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
