@@ -146,6 +146,13 @@ def test_ko() -> None:
     assert position.ko == at("ed")
 
 
+def test_one_stone_for_one_is_no_ko_if_it_has_other_liberties() -> None:
+    position = board("Bba", "Waa", "Bab")
+    assert position.colours[0] == -1
+    assert position.liberties[at("ab")] == 3
+    assert position.ko is None
+
+
 @pytest.mark.parametrize(
     ("moves", "why"),
     [

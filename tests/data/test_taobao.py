@@ -88,7 +88,7 @@ def test_buckets_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("far", [0, 1_000_000])  # by a table, and by bisection
 def test_looking_up(far: int) -> None:
     table = Lookup(far + np.array([5, 3, 5]), np.array([[1, 2], [3, 4], [9, 9]]))
-    rows, unknown = table.find(far + np.array([3, 4, 5, 6, 0, -1, 99]))
+    rows, unknown = table.find(far + np.array([3, 4, 5, 6, 0, -2, 99]))
     assert rows.tolist() == [[3, 4], [0, 0], [1, 2], [0, 0], [0, 0], [0, 0], [0, 0]]
     assert unknown == 5
 
