@@ -93,8 +93,8 @@ def test_the_page_has_a_row_and_a_section_for_each_dataset() -> None:
     rows = [line for line in lines if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == DATASETS.names()
     assert [line.strip("# `") for line in lines if line.startswith("## ")] == DATASETS.names()
-    assert {row.count("|") - row.count("\\|") for row in rows} == {10}
-    assert "| `digits` | form | 14 | 1,797 | classification | accuracy | `mlp` | real files | here |" in rows
+    assert {row.count("|") - row.count("\\|") for row in rows} == {11}
+    assert "| `digits` | form | 14 | 1,797 | here | classification | accuracy | `mlp` | real files | yes |" in rows
     assert "| 442 | 1,700,000 |" in next(row for row in rows if row.startswith("| `taxi`"))
 
 

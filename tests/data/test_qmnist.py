@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from image_raw import trained
 
 from fedscale.data.catalogue import load_dataset
 from fedscale.data.federated import FederatedDataset
@@ -136,3 +137,10 @@ def test_real_label_files_have_disjoint_writers() -> None:
     train, test = (set(part[:, 2].tolist()) for part in labels)
     assert [part.shape for part in labels] == [(60_000, 8), (60_000, 8)]
     assert (len(train), len(test), len(train & test)) == (539, 535, 0)
+
+
+def test_two_rounds(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw")
+    dataset = load_dataset("qmnist", cache=tmp_path, raw=str(tmp_path / "raw"))
+    model = ["model.name=mlp", "model.hidden=4"]
+    assert 0 <= trained("qmnist", dataset.path, tmp_path, *model) <= 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_raw import trained
 
 from fedscale.data.baselines import baselines
 from fedscale.data.catalogue import load_dataset
@@ -131,3 +132,8 @@ def test_simple_predictors(plays: FederatedDataset) -> None:
     found = baselines(plays, split.train, split.test)
     assert found["unigram"] == pytest.approx(0.1626, abs=0.0005)
     assert found["bigram"] == pytest.approx(0.2731, abs=0.0005)
+
+
+def test_two_rounds(plays: FederatedDataset, tmp_path: Path) -> None:
+    settings = ["model.name=context_mlp", "model.hidden=8", "model.embedding=4", "data.max_clients=20"]
+    assert 0 <= trained("shakespeare", plays.path, tmp_path, *settings) <= 1

@@ -44,12 +44,13 @@ def list_datasets(page: Page = False) -> None:
     from fedscale.data.catalogue import DATASETS, store_path
     from fedscale.data.store import is_store
 
-    whole = [Column(heading, no_wrap=True) for heading in ("name", "task", "default model", "in cache")]
-    table = Table(*whole, "title", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    whole = [Column(heading, no_wrap=True) for heading in ("name", "task", "in cache")]
+    title = Column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(*whole, title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
     for name in DATASETS.names():
         entry = DATASETS.build(name)
         card, present = entry.card, is_store(store_path(entry))
-        table.add_row(name, card.task, card.model.name, "yes" if present else "no", card.title)
+        table.add_row(name, card.task, "yes" if present else "no", card.title)
     Console().print(table)
 
 

@@ -14,13 +14,25 @@ VERIFIED: Final = {
     "none": "not at all",
 }
 
+HEADINGS: Final = (
+    "name",
+    "a client is",
+    "clients",
+    "samples",
+    "counted",
+    "task",
+    "metric",
+    "default model",
+    "importer checked",
+    "runs end to end",
+)
+
 INTRODUCTION: Final = """\
 # The catalogue
 
 Made by `fedscale data list --page` from the datasets' cards, which `fedscale data info NAME` shows one by one. Clients
-and samples are those of the whole set: as imported here where the last column says so, else as the paper's Table 5
-states them. Every dataset is imported from a small fixture in its owner's raw layout and trained for two rounds by the
-tests (`tests/data`).
+and samples are those of the whole set, as imported here or as the paper's Table 5 states them. Every dataset is
+imported from a small fixture in its owner's raw layout and trained for two rounds by the tests (`tests/data`).
 
 How data are had: `fedscale data get NAME` downloads what may be downloaded directly, and otherwise says what to fetch
 and where to put it; `fedscale data import NAME --from DIRECTORY` reads raw files as their owner publishes them. Then
@@ -35,7 +47,7 @@ def page(cards: Sequence[Card]) -> str:
 
 def table(cards: Sequence[Card]) -> str:
     """Return one row per dataset."""
-    heading = "| name | a client is | clients | samples | task | metric | default model | importer checked | counted |"
+    heading = f"| {' | '.join(HEADINGS)} |"
     return "\n".join([heading, "|" + "---|" * (heading.count("|") - 1), *map(_row, cards), ""])
 
 
@@ -68,8 +80,10 @@ def _row(card: Card) -> str:
     figures, counted = (card.counted, "here") if card.counted else (card.paper, "by the paper")
     counts = [f"{figures.clients:,}", f"{figures.samples:,}"] if figures else ["any", "any"]
     checked = {"real": "real files", "hand-made": "hand-made files", "none": "no"}[card.verification]
-    cells = [f"`{card.name}`", card.client_is, *counts, card.task, card.metric, f"`{card.model.name}`", checked]
-    return "| " + " | ".join(map(_escaped, [*cells, counted if figures else ""])) + " |"
+    client_is = card.client_is.split(" (")[0].split(":")[0]
+    what = [card.task, card.metric, f"`{card.model.name}`"]
+    cells = [f"`{card.name}`", client_is, *counts, counted if figures else "", *what, checked, "yes"]
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
 def _escaped(text: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fedscale.data import fetch
-from fedscale.data.card import Card
+from fedscale.data.card import Card, Figures
 from fedscale.data.columns import to_arrow
 from fedscale.data.importing import Importer, Scanned
 from fedscale.data.lookup import Lookup
@@ -94,6 +94,7 @@ CARD: Final = Card(
     ),
     sample=f"x: int16 ({len(SIZES)},), number, year and genre of the film; y: float32, 1 to 5",
     citation="F. Harper, J. Konstan: The MovieLens Datasets: History and Context. ACM TiiS 5 (4), 2015",
+    counted=Figures(clients=943, samples=100_000),
     verification="real",
     verified="sha256 of the package; 943 viewers, 100,000 ratings of 1,682 films, mean 3.53; GroupLens' files by hand",
 )
