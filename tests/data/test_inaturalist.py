@@ -113,7 +113,7 @@ def test_fedscales_archive(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         plain(tmp_path / f"inature/x/{number}.jpg", (number, 0, 0))
     dataset, _ = imported(Inaturalist, tmp_path / "inature", tmp_path / "store", pixels=8)
-    assert labels(dataset) == by_digest({"3": [4, 1], "5": [4]})
+    assert labels(dataset) == by_digest({"train/3": [4, 1], "test/5": [4]})
     assert dataset.card.label_names == ("", "elm", "", "", "oak")
 
 

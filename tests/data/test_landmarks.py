@@ -78,7 +78,7 @@ def test_places_where_nobody_is_named(tmp_path: Path) -> None:
 def test_fedscales_archive(tmp_path: Path) -> None:
     mapping(tmp_path / "landmark", train=["3,1.jpg,x,4"], val=["5,2.jpg,y,1"])
     dataset, _ = imported(Landmarks, tmp_path, tmp_path / "store")
-    assert labels(dataset) == by_digest({"3": [4], "5": [1]})
+    assert labels(dataset) == by_digest({"train/3": [4], "val/5": [1]})
 
 
 @pytest.mark.parametrize("settings", MODELS)

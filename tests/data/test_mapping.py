@@ -93,3 +93,13 @@ def test_malformed(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read(tmp_path)
     assert str(folder / "train.csv") in str(caught.value)
+
+
+def test_numbers_are_those_of_their_split_and_names_are_everywhere_the_same(tmp_path: Path) -> None:
+    header = "client_id,sample_path,label_name,label_id"
+    for split in ("train", "test"):
+        path = tmp_path / "client_data_mapping" / f"{split}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{header}\n0,a.png,x,1\nann,b.png,x,1\n")
+    names = [part.clients.to_pylist() for part in read_mapping(tmp_path, Notes())]
+    assert names == [["test/0", "ann"], ["train/0", "ann"]]

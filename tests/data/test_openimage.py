@@ -155,11 +155,11 @@ def test_newer_files_beside_older_ones(tmp_path: Path) -> None:
 
 
 def test_fedscales_archive(tmp_path: Path) -> None:
-    mapping(tmp_path / "open_images", train=["0,a.jpg,Cat,5", "1,b.jpg,Dog,2"], val=["2,c.jpg,Cat,5"])
+    mapping(tmp_path / "open_images", train=["0,a.jpg,Cat,5", "1,b.jpg,Dog,2"], val=["0,c.jpg,Cat,5"])
     for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
         plain(tmp_path / "open_images" / split / f"{name}.jpg", (9, 9, 9))
     dataset, notes = imported(Openimage, tmp_path, tmp_path / "store", pixels=8)
-    assert labels(dataset) == by_digest({"0": [5], "1": [2], "2": [5]})
+    assert labels(dataset) == by_digest({"train/0": [5], "train/1": [2], "val/0": [5]})
     assert dataset.card.label_names == ("", "", "Dog", "", "", "Cat")
     assert notes.skipped == {}
 

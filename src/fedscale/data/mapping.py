@@ -48,6 +48,17 @@ class Mapping:
     split: str
     rows: Rows
 
+    @property
+    def clients(self) -> pa.ChunkedArray:
+        """Names of the rows' clients; numbers have their split before them, since they mean others in other splits.
+
+        The paper divides clients, not samples, among splits (§3.1), and scripts of the original number the clients of
+        each file from 0 anew.
+        """
+        names = self.rows.table["client"]
+        split, between = (pa.scalar(text, pa.large_string()) for text in (self.split, "/"))
+        return pc.if_else(pc.utf8_is_digit(names), pc.binary_join_element_wise(split, names, between), names)
+
 
 def mapping_files(raw: Path) -> list[Path]:
     """Return the files of the mapping in ``raw``, in the folder above it, or one folder further down."""

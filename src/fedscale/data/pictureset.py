@@ -192,7 +192,7 @@ def scan_mapping(raw: Path, notes: Notes) -> Iterator[Scanned]:
     for part in read_mapping(raw, notes, ("client", "path", "name", "label")):
         table = part.rows.table
         check_labels(table["label"].to_numpy(), part.rows.where)
-        yield Scanned(table["client"], table.select(["path", "name", "label"]))
+        yield Scanned(part.clients, table.select(["path", "name", "label"]))
 
 
 MOST: Final = 10_000_000

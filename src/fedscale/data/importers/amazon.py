@@ -224,7 +224,7 @@ def _layout(value: Mapping[str, Any], path: Path, number: int) -> tuple[str, str
 def _mapped(raw: Path, notes: Notes) -> Iterator[tuple[str, str, int, int]]:
     for mapping in read_mapping(raw, notes, ("client", "text", "name")):
         table = mapping.rows.table
-        columns = zip(*(table[part].to_pylist() for part in ("client", "text", "name")), strict=True)
+        columns = zip(*(part.to_pylist() for part in (mapping.clients, table["text"], table["name"])), strict=True)
         for row, (client, text, name) in enumerate(columns):
             where = mapping.rows.where(row)
             stars = _stars(name, where)

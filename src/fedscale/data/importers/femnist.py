@@ -183,4 +183,4 @@ def _scan_mapping(raw: Path, notes: Notes) -> Iterator[Scanned]:
     for part in read_mapping(raw, notes):
         table = part.rows.table
         labels_of(table["label"].to_pylist(), f"{part.rows.path}, rows from {part.rows.first}, column label")
-        yield Scanned(table["client"], table.select(["path", "label"]))
+        yield Scanned(part.clients, table.select(["path", "label"]))

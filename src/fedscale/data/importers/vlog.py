@@ -191,7 +191,7 @@ def _manifests(raw: Path) -> list[Path]:
 
 
 def _mapped(raw: Path, notes: Notes) -> Iterator[Scanned]:
-    """Yield the clips of FedScale's mapping files, in each of which clients are numbered from 0 anew."""
+    """Yield the clips of FedScale's mapping files."""
     for part in read_mapping(raw, notes, ("client", "path", "label")):
         table, where = part.rows.table, part.rows.where
         clips = [name.rstrip("/") for name in table["path"].to_pylist()]
@@ -203,8 +203,7 @@ def _mapped(raw: Path, notes: Notes) -> Iterator[Scanned]:
         rows = np.flatnonzero(told >= 0)
         roots = _roots(raw, clips)
         paths = path_column([_clip(clips[row], roots) for row in rows])
-        clients = [f"{part.split}/{client}" for client in table["client"].take(pa.array(rows)).to_pylist()]
-        yield Scanned(_strings(clients), pa.table({"y": pa.array(told[rows]), "path": paths}))
+        yield Scanned(part.clients.take(pa.array(rows)), pa.table({"y": pa.array(told[rows]), "path": paths}))
 
 
 def _lines(path: Path, form: re.Pattern[str], like: str, notes: Notes) -> list[str]:
