@@ -57,11 +57,6 @@ CARD: Final = Card(
     x_scale=0.1,
     client_is="session of a viewer (session_id, drawn anew each day)",
     licence="free for research; the owner asks to be cited, and to download once",
-    terms=(
-        "fetch video_sent_<day>.csv and video_acked_<day>.csv of the days wanted from "
-        "https://puffer.stanford.edu/results/ "
-        "(<day> = 2021-01-01T11_2021-01-02T11 and the six that follow, as in the paper)"
-    ),
     source="Stanford University, https://puffer.stanford.edu/data-description/",
     files=tuple(
         RawFile(
