@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,12 @@ import numpy as np
 import pytest
 import waymo_raw
 from tabular_raw import acked, puffer, sent, write
-from typer.testing import CliRunner
+from whole_runs import CLIENTS, SPLIT, imported_and_trained
 
-from fedscale.cli.main import app
-from fedscale.data.catalogue import DATASETS
 from fedscale.recipes import recipe
-from fedscale.report.check import check_log
 from fedscale.report.log import read_log
 from fedscale.simulation.progress import Silent
 from fedscale.simulation.run import simulate
-
-CLIENTS = 8
-SPLIT = "data.split={train: 0.5, validation: 0, test: 0.5}"
 
 
 def taobao(folder: Path) -> Path:
@@ -94,25 +87,7 @@ SETS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", SETS)
 def test_from_raw_files_to_a_metric(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture, metric = SETS[name]
-    monkeypatch.setenv("FEDSCALE_CACHE", str(tmp_path / "cache"))
-    done = CliRunner().invoke(app, ["data", "import", name, "--from", str(fixture(tmp_path / "raw"))])
-    assert done.exit_code == 0, done.output
-    assert f"{name}: {CLIENTS} clients" in done.output
-    changes = [
-        "rounds.count=2",
-        "rounds.participants=2",
-        "local.steps=2",
-        "availability=off",
-        "evaluate.every=1",
-        "data.min_samples=1",
-        SPLIT,
-    ]
-    job = recipe(name).with_settings(changes)
-    run = simulate(job, tmp_path / "run", workers=1, observer=Silent())
-    tested = [record for record in read_log(run.log) if record["kind"] == "evaluate"]
-    assert DATASETS.build(name).card.metric == metric
-    assert [math.isfinite(record["metrics"][metric]) for record in tested] == [True, True]
-    assert check_log(run.log).findings == []
+    imported_and_trained(name, fixture(tmp_path / "raw"), metric, tmp_path, monkeypatch)
 
 
 def test_recipes_speak_of_their_datasets() -> None:
@@ -128,9 +103,7 @@ def test_a_taxi_learns_to_be_near(tmp_path: Path) -> None:
 
     Taxi(raw=taxi(tmp_path / "raw")).write(tmp_path / "store", Notes())
     changes = [f"data.name={tmp_path / 'store'}", "rounds.count=20", "rounds.participants=4", "availability=off"]
-    job = recipe("taxi").with_settings(
-        [*changes, "evaluate.every=20", "data.split={train: 0.5, validation: 0, test: 0.5}"]
-    )
+    job = recipe("taxi").with_settings([*changes, "evaluate.every=20", SPLIT])
     run = simulate(job, tmp_path / "run", workers=1, observer=Silent())
     (last,) = [record for record in read_log(run.log) if record["kind"] == "evaluate"]
     assert last["metrics"]["haversine"] < 0.5  # km; the middle of the city is 1.6 km away

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,10 @@ from typing import Any
 import pytest
 from test_coqa import story
 from test_stackoverflow import dump, row
-from typer.testing import CliRunner
+from whole_runs import CLIENTS, imported_and_trained
 
-from fedscale.cli.main import app
-from fedscale.data.catalogue import DATASETS
 from fedscale.recipes import recipe
-from fedscale.report.check import check_log
-from fedscale.report.log import read_log
-from fedscale.simulation.progress import Silent
-from fedscale.simulation.run import simulate
 
-CLIENTS = 8
 SAID = "the cat sat on the mat . the dog ran"
 
 
@@ -104,25 +96,7 @@ def test_albert_reads_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def run_of(name: str, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture, metric, _ = SETS[name]
-    monkeypatch.setenv("FEDSCALE_CACHE", str(tmp_path / "cache"))
-    done = CliRunner().invoke(app, ["data", "import", name, "--from", str(fixture(tmp_path / "raw"))])
-    assert done.exit_code == 0, done.output
-    assert f"{name}: {CLIENTS} clients" in done.output
-    changes = [
-        *changes,
-        "rounds.count=2",
-        "rounds.participants=2",
-        "local.steps=2",
-        "availability=off",
-        "engine=plain",
-        "evaluate.every=1",
-        "data.split={train: 0.5, validation: 0, test: 0.5}",
-    ]
-    run = simulate(recipe(name).with_settings(changes), tmp_path / "run", workers=1, observer=Silent())
-    tested = [record for record in read_log(run.log) if record["kind"] == "evaluate"]
-    assert DATASETS.build(name).card.metric == metric
-    assert [math.isfinite(record["metrics"][metric]) for record in tested] == [True, True]
-    assert check_log(run.log).findings == []
+    imported_and_trained(name, fixture(tmp_path / "raw"), metric, tmp_path, monkeypatch, changes)
 
 
 def test_recipes_speak_of_their_datasets() -> None:
