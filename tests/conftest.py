@@ -31,6 +31,11 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if len(places) == 1 and Path(*places).is_file() else 2
 
 
+def pytest_make_parametrize_id(val):
+    """Name bytes by what they are: archives hold the time, and both processes must have tests of the same names."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def dataset_cache(tmp_path_factory):
     """Keep generated datasets out of the user's cache; a cache named in the environment is used as it is."""
