@@ -164,6 +164,7 @@ def test_sizes_in_words() -> None:
     some = RawFile(name="a", bytes=2_500_000)
     assert size_of([some]) == (2_500_000, "1 file, 2.5 MB")
     assert size_of([some, RawFile(name="b")]) == (2_500_000, "2 files, at least 2.5 MB")
+    assert size_of([RawFile(name="b")]) == (0, "1 file, nobody says how large")
     assert size_of(FILES) == (20_436_162, "4 files, 20.4 MB")
 
 

@@ -32,7 +32,8 @@ def size_of(raw: Sequence[RawFile]) -> tuple[int, str]:
     """Return the bytes of files that are known, and all of them in words: ``4 files, 20.4 MB``."""
     known = sum(file.bytes or 0 for file in raw)
     least = "at least " if any(file.bytes is None for file in raw) else ""
-    return known, f"{len(raw)} {'file' if len(raw) == 1 else 'files'}, {least}{human_bytes(known)}"
+    size = f"{least}{human_bytes(known)}" if known else "nobody says how large"
+    return known, f"{len(raw)} {'file' if len(raw) == 1 else 'files'}, {size}"
 
 
 def collect(card: Card, directory: Path, watcher: Watcher = UNWATCHED) -> Path:
