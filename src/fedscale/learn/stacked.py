@@ -74,7 +74,8 @@ def _linear(layer: nn.Linear, name: str, stacks: Stacks, x: Tensor) -> Tensor:
     stacks.calls[name] = stacks.calls.get(name, 0) + 1
     w, b = stacks.weights[f"{name}weight"], stacks.weights.get(f"{name}bias")
     rows, place = x.reshape(len(w), -1, x.shape[-1]), stacks.places[f"{name}weight"]
-    result: Tensor = _Product.apply(rows, w, b, stacks.anchor, stacks.descent, place)  # type: ignore[no-untyped-call]
+    apply: Any = _Product.apply  # typed in some editions of torch, and in others not
+    result: Tensor = apply(rows, w, b, stacks.anchor, stacks.descent, place)
     return result.view(*x.shape[:-1], -1)
 
 
