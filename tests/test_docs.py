@@ -25,6 +25,7 @@ from fedscale.core.aggregator import Aggregator
 from fedscale.core.client import Client
 from fedscale.core.client_manager import ClientManager
 from fedscale.core.staleness import STALENESS
+from fedscale.data.catalogue import DATASETS
 from fedscale.data.partitions import PARTITIONS
 from fedscale.job import Job
 from fedscale.learn.adapters import ADAPTERS
@@ -100,7 +101,7 @@ def workspace(tmp_path, monkeypatch):
     """A folder that looks like the project's root to the commands of a page."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
-    for table in TABLES.values():  # what plugins of a page register is forgotten after it
+    for table in (*TABLES.values(), DATASETS):  # what plugins of a page register is forgotten after it
         monkeypatch.setattr(table, "_entries", dict(table._entries))
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("fedscale_plugin_")]:
