@@ -26,9 +26,15 @@ settings.load_profile("fedscale")
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Return two processes for folders and several files of tests, and none but this for one file."""
+    """Return two processes for folders and several files of tests, and none but this for one file.
+
+    Each of two computes with one thread: threads that are more than the processors spend their time in waiting.
+    """
     places = {argument.partition("::")[0] for argument in config.args}
-    return 0 if len(places) == 1 and Path(*places).is_file() else 2
+    if len(places) == 1 and Path(*places).is_file():
+        return 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return 2
 
 
 def pytest_make_parametrize_id(val):
