@@ -49,7 +49,8 @@ GIVEN = {"clients", "participants", "rounds", "classes", "workers", "round_deadl
 """What the runtime gives, in tables where it does; it is no option there."""
 
 ANY_NUMBER = {"seed", "attack backdoor value", "attack backdoor target", "attack label_flip source"} | {
-    "attack label_flip target"  # the targets and sources are checked against the task's classes
+    "attack label_flip target",  # the targets and sources are checked against the task's classes
+    "model factorization_machine center",
 }
 
 OVERSTEPS = {
@@ -78,7 +79,11 @@ def number(hint):
         schema = TypeAdapter(hint, config={"arbitrary_types_allowed": True}).json_schema()
     except Exception:  # a class of the runtime's, which no schema describes
         return None
-    kinds = [kind for kind in [schema, *schema.get("anyOf", ())] if kind.get("type") in ("number", "integer")]
+    kinds = [
+        kind
+        for kind in [schema, *schema.get("anyOf", ())]
+        if kind.get("type") in ("number", "integer") and "enum" not in kind
+    ]
     return kinds[0] if kinds else None
 
 

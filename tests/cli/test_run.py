@@ -152,7 +152,8 @@ def test_what_cannot_be_done_is_an_error_that_names_it(tmp_path, monkeypatch, ar
 def test_an_error_is_one_line_without_a_traceback_and_exit_status_1(tmp_path):
     done = process("run", "qmnis", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: 'qmnis' is neither a file nor a recipe: did you mean 'qmnist'?\n"
+    assert done.stderr.startswith("error: 'qmnis' is neither a file nor a recipe: did you mean 'qmnist'")
+    assert done.stderr.endswith("?\n") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
