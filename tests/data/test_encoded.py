@@ -106,3 +106,13 @@ def test_labels_without_media_open_but_do_not_train(tmp_path: Path) -> None:
     assert list(dataset.client(0).columns) == ["y"]
     with pytest.raises(JobError, match="pictures has no column x: it was imported without media"):
         build_model(dataset.card, None, seed=1)
+
+
+def test_each_client_of_a_small_set_keeps_its_own_pixels(tmp_path: Path) -> None:
+    rows = [PIXELS, PIXELS + 1, PIXELS + 2]
+    write(tmp_path / "s", [png(row) for row in rows], (3, 4, 6))
+    dataset = open_store(tmp_path / "s")
+    for client, first in ((0, 0), (1, 1), (0, 0)):
+        pixels = dataset.client(client).columns["x"]
+        np.testing.assert_array_equal(pixels[0], rows[first].transpose(2, 0, 1))  # type: ignore[index]
+    assert dataset.client(1).columns["x"] is dataset.client(1).columns["x"]  # decoded once

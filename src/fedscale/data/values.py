@@ -78,7 +78,9 @@ def _boxes(card: Card, name: str, column: Column) -> None:
     labels, places = boxes[:, 0], boxes[:, 1:]
     if len(boxes) == 0:
         return
-    if not np.isfinite(boxes).all() or labels.min() < 0 or labels.max() >= (card.classes or 0):
+    if not np.isfinite(boxes).all():
+        raise DataError(f"{card.name}: {name} holds values that are not finite")
+    if labels.min() < 0 or labels.max() >= (card.classes or 0):
         raise DataError(f"{card.name}: {name} has labels that are not from 0 to {(card.classes or 0) - 1}")
     if places.min() < 0 or places.max() > 1 or (places[:, :2] >= places[:, 2:]).any():
         raise DataError(f"{card.name}: {name} has boxes that do not lie in their image")
