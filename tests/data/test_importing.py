@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from fedscale import files
+from fedscale.cli.importing import summary
 from fedscale.data.card import Card
 from fedscale.data.identity import client_digest
 from fedscale.data.importing import Importer, Loaded, Scanned
@@ -184,6 +185,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
 import time
 from pathlib import Path
 from fedscale import files
+from fedscale.cli.importing import summary
 path = files.temporary(Path({str(tmp_path / "store")!r}), "part")
 path.mkdir()
 print(path.name, flush=True)
@@ -207,3 +209,19 @@ time.sleep(60)
             break
         time.sleep(0.1)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([mine.name, other.name])
+
+
+def test_the_summary_says_what_was_left_out_and_where_it_began() -> None:
+    notes = Notes()
+    notes.read = 12_000
+    notes.skip("no author", "a.json line 3", 2)
+    notes.skip("no author", "b.json line 1", 1_000)
+    notes.skip("damaged", "", 1)
+    notes.skip("never met", "c.json line 1", 0)
+    for _ in range(2):
+        notes.tell("no images: labels only")
+    assert summary(notes) == [
+        "note: no images: labels only",
+        "left out: 1 of 12,000 rows: damaged",
+        "left out: 1,002 of 12,000 rows: no author, the first at a.json line 3",
+    ]

@@ -147,11 +147,6 @@ def _of_story(member: Member, history: int, notes: Notes) -> Iterator[tuple[str,
         told.append(answered.get("input_text", str))
 
 
-def _turns(member: Member, field: str) -> list[Member]:
-    turns = enumerate(member.get(field, list))
-    return [Member(member.path, f"{member.field}[{member.key!r}].{field}", row, value) for row, value in turns]
-
-
 def _place(answer: Member, story: str) -> tuple[int, int]:
     """Return the characters of an answer, whole words, in the story; -1 stands for an answer that has no place."""
     start, end = answer.get("span_start", int), answer.get("span_end", int)
