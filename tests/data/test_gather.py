@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fedscale import limits
 from fedscale.data.gather import Gather
-from fedscale.data.identity import client_digest, client_keys
+from fedscale.data.identity import client_digest, client_keys, client_order
 
 
 def expected(names: list[str]) -> dict[str, list[int]]:
@@ -73,9 +73,10 @@ def test_files_are_used_beyond_the_memory_that_is_allowed(tmp_path: Path) -> Non
     assert sorted(row for rows in gathered(gather) for row in rows) == list(range(500))
 
 
-def test_digests() -> None:
+def test_digests_and_their_order() -> None:
     assert client_digest("a") == hashlib.blake2b(b"a", digest_size=16).digest() == client_digest(b"a")
     names = ["x", "y", "z", "x"]
     keys = client_keys(pa.array(names))
     assert keys[0].tolist() == keys[3].tolist()
     assert int(keys[1, 0]) == int.from_bytes(client_digest("y")[:8], "big")
+    assert [names[place] for place in client_order(names[:3])] == sorted("xyz", key=client_digest)

@@ -7,6 +7,7 @@ raw files, and says nothing about the names.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,12 @@ def client_digest(name: str | bytes) -> bytes:
     """Return the digest by which a client is known while its samples are gathered; text counts as its UTF-8."""
     content = name.encode() if isinstance(name, str) else name
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def client_order(names: Sequence[str | bytes]) -> npt.NDArray[np.int64]:
+    """Return the order of ``names`` (all different) in which their clients are numbered."""
+    digests = [client_digest(name) for name in names]
+    return np.array(sorted(range(len(digests)), key=digests.__getitem__), dtype=np.int64)
 
 
 def client_keys(names: pa.Array) -> npt.NDArray[Any]:
