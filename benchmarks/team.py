@@ -6,6 +6,7 @@ partial sums go through shared memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from torch import Tensor, multiprocessing, nn
 from benchmarks import bare
 from fedscale import load_dataset
 from fedscale.data.ragged import Ragged
+from fedscale.execute.handle import HEAP
 from fedscale.learn.models import MODELS
 
 LOOPS: dict[str, Callable[..., bare.Loop]] = {
@@ -103,6 +105,7 @@ class Team:
         self._sums = torch.zeros(processes, len(vector)).share_memory_()
         self._connections: list[Connection[Any, Any]] = []
         context = multiprocessing.get_context("spawn")
+        os.environ.update(HEAP)  # which FedScale's workers have too
         for index in range(processes):
             ours, theirs = context.Pipe()
             arguments = (theirs, work, index, processes, self._vector, self._sums[index])

@@ -77,6 +77,15 @@ def test_worker_processes_give_the_same_bytes(vector, tasks, pool, workers, here
     check_same(here(), pool(workers=workers), vector, tasks)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_other_work_is_done_once_while_a_cohort_trains(vector, tasks, pool, workers, here):
+    calls = []
+    executor = pool(workers=workers) if workers else here()
+    found = executor.train(vector, tasks, lambda: calls.append(1))
+    assert calls == [1]
+    assert torch.equal(found.total, here().train(vector, tasks).total)
+
+
 def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks, here):
     whole = here()
     parted = here(make_spec(within_client=0.2, test_on="held_out"))

@@ -68,12 +68,12 @@ def test_states_that_are_lost_with_their_node_are_made_again(runs, nodes, other,
     """In the third round: by then most clients have a state."""
     train, fetch, rounds, fetched = Distributed.train, Distributed._fetch, [], []
 
-    def then_train(there, vector, tasks):
+    def then_train(there, vector, tasks, meanwhile):
         rounds.append(tasks)
         if len(rounds) == 3:
             await_nodes(there, 2)
             lose_after_its_first_block(nodes, other, monkeypatch)
-        return train(there, vector, tasks)
+        return train(there, vector, tasks, meanwhile)
 
     def then_fetch(there, reference):
         fetched.append(fetch(there, reference))
@@ -101,9 +101,9 @@ def test_a_worker_killed_in_every_one_of_fifty_rounds(runs, nodes, other, monkey
     """On two nodes, as soon as it is given the first block of the round, the second, or the third."""
     train, ask, counts = Distributed.train, Remote.ask, []
 
-    def then_train(there, vector, tasks):
+    def then_train(there, vector, tasks, meanwhile):
         counts.append(0)
-        return train(there, vector, tasks)
+        return train(there, vector, tasks, meanwhile)
 
     def then_kill(station, request):
         ask(station, request)

@@ -83,11 +83,22 @@ Testing = Callable[[], list[ClientSums]]
 """A test that was begun: call it to wait for its result, in the order of the clients."""
 
 
+Meanwhile = Callable[[], None]
+"""Work of the main process that can wait until others are busy."""
+
+
+def nothing() -> None:
+    """Have no such work."""
+
+
 class Executor(Protocol):
     """Maps training and testing over clients."""
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
-        """Train every task from the model ``vector`` and fold the updates in task order."""
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf], meanwhile: Meanwhile = nothing) -> Trained:
+        """Train every task from the model ``vector`` and fold the updates in task order.
+
+        ``meanwhile`` is called once, when workers have something to do.
+        """
         ...
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from fedscale import limits
 from fedscale.errors import WorkerError
 from fedscale.execute.forecast import Forecast
+from fedscale.learn.shelf import copied
 from fedscale.outcomes import Fate
 
 WINDOW: Final = 4
@@ -108,7 +109,7 @@ class Sweep:
         """Fold an answer if it is its turn, with those that waited for it, else keep it."""
         if number != self._next:
             if "total" in answer:
-                answer["total"] = answer["total"].clone()
+                answer["total"] = copied(answer["total"])
             self._waiting[number] = answer
             return
         self._fold(answer)

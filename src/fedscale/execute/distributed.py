@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedscale import limits
 from fedscale.errors import WorkerError
-from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Report, Testing, Trained, blocks
+from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Meanwhile, Report, Testing, Trained, blocks, nothing
 from fedscale.execute.cluster import RayCluster
 from fedscale.execute.dispatch import WINDOW, Answer, Dispatcher, Request, Sweep
 from fedscale.execute.groups import Groups
@@ -69,7 +69,7 @@ class Distributed:
         self._last_ready = time.monotonic()
         self._grow()
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf], meanwhile: Meanwhile = nothing) -> Trained:
         """Train and fold; see `Executor.train`."""
         reports: list[Report] = []
         folded = Fold(len(vector), exact=self._exact)
@@ -85,7 +85,7 @@ class Distributed:
         self._grow()
         requests = self._train_requests("train", vector, tasks)
         sweep = Groups(requests, fold, self._ahead(), self._nodes)
-        self._finish(sweep)
+        self._finish(sweep, meanwhile)
         trained = gather(reports, folded, self._spool, sweep.seconds)
         return trained if self._memories is None else self._memories.gather(trained, tasks)
 
@@ -191,9 +191,10 @@ class Distributed:
         wanted = max(WINDOW * workers, GROUP * (len(self._nodes()) + 1))
         return max(workers + GROUP, min(wanted, self._cluster.memory() // (8 * self._length)))
 
-    def _finish(self, sweep: Sweep) -> None:
+    def _finish(self, sweep: Sweep, meanwhile: Meanwhile = nothing) -> None:
         self._last_ready = time.monotonic()
         self._dispatcher.begin(sweep)
+        meanwhile()
         self._dispatcher.finish(sweep)
 
     def _wait(self, busy: Sequence[Remote]) -> list[Remote]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedscale.execute.base import IntArray, Testing, Trained
+from fedscale.execute.base import IntArray, Meanwhile, Testing, Trained, nothing
 from fedscale.learn.conf import TrainConf
 
 
@@ -17,8 +17,9 @@ class DryRun:
     It can tell no upload's size, so tasks must be priced by the model's payload.
     """
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf], meanwhile: Meanwhile = nothing) -> Trained:
         """Train nothing."""
+        meanwhile()
         return Trained([], torch.zeros_like(vector), 0.0)
 
     def upload_sizes(self, vector: Tensor, tasks: Sequence[TrainConf]) -> list[int]:

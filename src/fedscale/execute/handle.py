@@ -10,7 +10,7 @@ import time
 from collections import deque
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from torch import Tensor
 
@@ -21,6 +21,10 @@ from fedscale.execute.messages import receive, send
 from fedscale.execute.packing import Seat
 from fedscale.execute.spec import RunnerSpec
 from fedscale.learn.spool import Spool
+
+HEAP: Final = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
+"""Settings of glibc, unknown to other C libraries. It comes to the first of them by itself in a process that has freed
+such blocks, but then gives freed memory back at 64 MiB, only to ask for it again, page by page, with the next batch."""
 
 
 class Handle:
@@ -181,7 +185,7 @@ class Handle:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a worker: one thread in every numerical library."""
+    """Return the environment of a worker: one thread in every numerical library, and memory that stays at hand."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, **threads, "PYTHONPATH": path}
+    return {**HEAP, **os.environ, **threads, "PYTHONPATH": path}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from fedscale.execute.admission import Memory
-from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Testing, Trained, blocks
+from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Meanwhile, Testing, Trained, blocks, nothing
 from fedscale.execute.memories import Memories
 from fedscale.execute.plan import Fold, Planner
 from fedscale.execute.results import gather, keeper, rows
@@ -31,8 +31,9 @@ class InProcess:
         self._spool = spool
         self._memories = memories
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf], meanwhile: Meanwhile = nothing) -> Trained:
         """Train and fold; see `Executor.train`."""
+        meanwhile()
         reports, fold = [], Fold(len(vector), exact=self._runner.exact)
         keep = None if self._spool is None else keeper(self._spool, rows(tasks))
         for block in self._planner.blocks(tasks):

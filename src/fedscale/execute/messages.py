@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from typing import Any, Final
 
 from fedscale.execute.base import ClientSums, Report
@@ -14,6 +15,7 @@ from fedscale.outcomes import Fate
 
 _CONF: Final = [field.name for field in fields(TrainConf) if field.name not in ("task", "client")]
 _OWN: Final = ("malicious", "steps", "epochs", "width", "level")
+_own_values: Final[Callable[[TrainConf], tuple[Any, ...]]] = attrgetter(*_OWN)
 _NO_ROWS: Final[Mapping[int, int]] = {}
 _NOTHING: Final = vars(Report(task=-1))
 
@@ -42,11 +44,12 @@ def train_request(
     asks to train one after another even where the engine can train them together. ``rows`` says where the updates of
     tasks are kept, if they are.
     """
+    usual = _own_values(tasks[0])
     return {
         "kind": kind,
         "stamp": stamp,
         "items": [conf.task for conf in tasks],
-        "tasks": [_task(conf, tasks[0]) for conf in tasks],
+        "tasks": [_task(conf, usual) for conf in tasks],
         "conf": {name: getattr(tasks[0], name) for name in _CONF},
         "work": work,
         "rows": [[conf.task, rows[conf.task]] for conf in tasks] if rows else None,
@@ -59,10 +62,11 @@ def test_request(stamp: int, clients: list[int], version: int) -> dict[str, Any]
     return {"kind": "test", "stamp": stamp, "items": clients, "clients": clients, "version": version}
 
 
-def _task(conf: TrainConf, first: TrainConf) -> dict[str, Any]:
-    """Return what a task does not share with the first of its block."""
-    own = {name: value for name in _OWN if (value := getattr(conf, name)) != getattr(first, name)}
-    return {"task": conf.task, "client": conf.client, **own}
+def _task(conf: TrainConf, usual: tuple[Any, ...]) -> dict[str, Any]:
+    """Return what a task does not share with the first of its block, whose own values are the ``usual`` ones."""
+    values = _own_values(conf)
+    own = zip(_OWN, values, usual, strict=True) if values != usual else ()
+    return {"task": conf.task, "client": conf.client, **{name: value for name, value, other in own if value != other}}
 
 
 def read_tasks(request: dict[str, Any]) -> list[TrainConf]:

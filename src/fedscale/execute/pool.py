@@ -9,7 +9,7 @@ from typing import Final
 from torch import Tensor
 
 from fedscale.errors import WorkerError
-from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Report, Testing, Trained, blocks
+from fedscale.execute.base import TEST_BLOCK, ClientSums, IntArray, Meanwhile, Report, Testing, Trained, blocks, nothing
 from fedscale.execute.dispatch import WINDOW, Answer, Dispatcher, Request, Sweep
 from fedscale.execute.handle import Handle
 from fedscale.execute.memories import Memories
@@ -64,7 +64,7 @@ class Pool:
         """The workers' process ids."""
         return [handle.pid for handle in self._handles]
 
-    def train(self, vector: Tensor, tasks: Sequence[TrainConf]) -> Trained:
+    def train(self, vector: Tensor, tasks: Sequence[TrainConf], meanwhile: Meanwhile = nothing) -> Trained:
         """Train and fold; see `Executor.train`."""
         reports: list[Report] = []
         folded = Fold(len(vector), exact=self._exact)
@@ -74,6 +74,7 @@ class Pool:
             folded.add(answer["total"], answer["weight"])
 
         sweep = self._begin(self._train_requests("train", vector, tasks), fold)
+        meanwhile()
         self._dispatcher.finish(sweep)
         trained = gather(reports, folded, self._spool, sweep.seconds)
         return trained if self._memories is None else self._memories.gather(trained, tasks)

@@ -153,8 +153,12 @@ def placed(batches: Iterable[Batch], like: Tensor) -> Iterable[Batch]:
 
 
 def put(part: Tensor, like: Tensor) -> Tensor:
-    """Return a part of a batch where ``like`` is, numbers in its precision."""
-    return part.to(like.device, like.dtype if part.is_floating_point() else None, non_blocking=True)
+    """Return a part of a batch where ``like`` is, numbers in its precision.
+
+    Only CUDA's copies are not waited for: they are from pinned memory, and other memory may be overwritten meanwhile.
+    """
+    dtype = like.dtype if part.is_floating_point() else None
+    return part.to(like.device, dtype, non_blocking=like.device.type == "cuda")
 
 
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -104,8 +105,22 @@ class ClientSamples:
         return (self.batch(rows[begin : begin + batch_size]) for begin in range(0, len(self), batch_size))
 
 
+class Room:
+    """Memory for batches that is used again: new memory comes from the system page by page, which takes as long."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Array] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an array of any content. It is overwritten by what is taken under the same name later."""
+        kept, size = self._kept.get(name), math.prod(shape)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._kept[name] = np.empty(size, dtype)
+        return kept[:size].reshape(shape)
+
+
 def side_by_side(
-    task: Task, clients: Sequence[ClientSamples], steps: Sequence[Sequence[Rows]]
+    task: Task, clients: Sequence[ClientSamples], steps: Sequence[Sequence[Rows]], room: Room
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the inputs and targets of each step, clients first, smaller batches filled up.
 
@@ -113,8 +128,11 @@ def side_by_side(
         task: says what to read.
         clients: those with most steps first; those that have taken all of theirs are left out of what is yielded.
         steps: the rows of each step of each client.
+        room: what is yielded may lie in it, and be overwritten by the next step.
     """
-    readers = [_reader([client.data.columns[field.name] for client in clients], field, steps) for field in task.fields]
+    columns = {field.name: [client.data.columns[field.name] for client in clients] for field in task.fields}
+    alike = len(set(map(len, steps))) == 1 == len({len(rows) for client in steps for rows in client})
+    readers = [_reader(columns[field.name], field, steps, room, alike=alike) for field in task.fields]
     for step in range(len(steps[0])):
         rows = [client[step] for client in steps if len(client) > step]
         yield task.tensors(*(read(step, rows) for read in readers))
@@ -125,30 +143,37 @@ def _read(column: Samples, field: Field, rows: Rows) -> Array:
     return values if field.dtype is None else values.astype(field.dtype, copy=False)
 
 
-def _reader(columns: Sequence[Samples], field: Field, steps: Sequence[Sequence[Rows]]) -> Reader:
-    """Return what reads a column of several clients: at once if it is small, as labels are, else step by step."""
+def _reader(
+    columns: Sequence[Samples], field: Field, steps: Sequence[Sequence[Rows]], room: Room, *, alike: bool
+) -> Reader:
+    """Return what reads a column of several clients: at once if it is small, as labels are, else step by step.
+
+    ``alike`` says that all clients take as many steps, of as many rows.
+    """
     if isinstance(columns[0], Ragged):
         return lambda step, rows: _stack_ragged(columns[: len(rows)], field, rows)
-    alike = len({len(client) for client in steps}) == 1 == len({len(rows) for client in steps for rows in client})
     if alike and columns[0].nbytes <= SMALL * len(columns[0]):
         size = len(steps[0]), len(steps[0][0])
-        ahead = _stack(columns, field, [np.concatenate(client) for client in steps])
+        ahead = _stack(columns, field, [np.concatenate(client) for client in steps], room)
         by_step = np.ascontiguousarray(ahead.reshape(len(steps), *size, *ahead.shape[2:]).swapaxes(0, 1))
         return lambda step, rows: by_step[step]
-    return lambda step, rows: _stack(columns[: len(rows)], field, rows)
+    return lambda step, rows: _stack(columns[: len(rows)], field, rows, room)
 
 
-def _stack(parts: Sequence[Samples], field: Field, rows: Sequence[Rows]) -> Array:
+def _stack(parts: Sequence[Samples], field: Field, rows: Sequence[Rows], room: Room) -> Array:
     first, longest = parts[0], max(map(len, rows))
     assert not isinstance(first, Ragged)
-    stack = np.empty((len(parts), longest, *first.shape[1:]), field.dtype or first.dtype)
+    dtype = np.dtype(field.dtype or first.dtype)
+    stack = room.take(field.name, (len(parts), longest, *first.shape[1:]), dtype)
     for place, column, chosen in zip(stack, parts, rows, strict=True):
         assert not isinstance(column, Ragged)
-        if isinstance(column, np.ndarray) and column.dtype == stack.dtype:
-            column.take(chosen, 0, place[: len(chosen)], "clip")  # "raise" would go through a buffer
+        if len(chosen) < longest:
+            place[len(chosen) :] = field.pad
+            place = place[: len(chosen)]
+        if isinstance(column, np.ndarray) and column.dtype == dtype:
+            column.take(chosen, 0, place, "clip")  # "raise" would go through a buffer
         else:
-            place[: len(chosen)] = column[chosen]
-        place[len(chosen) :] = field.pad
+            place[:] = column[chosen]
     return stack
 
 

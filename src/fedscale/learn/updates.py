@@ -10,6 +10,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from fedscale.learn.shelf import blank, copied
+
 
 @dataclass
 class TrainResult:
@@ -100,7 +102,7 @@ class WeightedSum:
     def add(self, delta: Tensor, weight: float) -> None:
         """Add one update."""
         if self._total is None:
-            self._total = delta * weight
+            self._total = torch.mul(delta, weight, out=blank(delta))
         else:
             self._total.add_(delta, alpha=weight)
         self.weight += weight
@@ -131,7 +133,7 @@ class WeightedSum:
     def merge(self, total: Tensor, weight: float) -> None:
         """Add the sum of a block of updates, or one that was multiplied by its weight before."""
         if self._total is None:
-            self._total = total.clone()
+            self._total = copied(total)
         else:
             self._total.add_(total)
         self.weight += weight

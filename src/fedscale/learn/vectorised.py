@@ -11,6 +11,7 @@ import copy
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from fedscale.learn.descent import Descent, sgd_of
 from fedscale.learn.devices import placed
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import Corrected, Objective
-from fedscale.learn.samples import ClientSamples, Rows, side_by_side
+from fedscale.learn.samples import ClientSamples, Room, Rows, side_by_side
 from fedscale.learn.ways import AsChain, ByVmap, OneByOne, OnOneBatch, Way
 
 
@@ -79,6 +80,7 @@ class Vectorised:
         self._way = quickest(model, sample)
         self._stacks: list[Tensor] = []
         self._moving: list[Tensor] = []
+        self._room = Room()
 
     def train(self, vector: Tensor, block: Sequence[Assignment], pull: float = 0.0) -> Deltas:
         """Train every task of the block from the model ``vector``; all or none of them have a correction.
@@ -112,7 +114,7 @@ class Vectorised:
 
     def release(self) -> None:
         """Let go of the memory that is kept for the next block."""
-        self._stacks, self._moving = [], []
+        self._stacks, self._moving, self._room = [], [], Room()
 
     def _copies(self, parts: list[Tensor], count: int) -> list[Tensor]:
         """Return one stack of ``count`` copies per part."""
@@ -134,7 +136,8 @@ class Vectorised:
         rest = [i for i in range(len(weights)) if descent is None or i not in self._way.stepping]
         at_work, velocity = weights, list[Tensor]()
         history = []
-        for inputs, targets in placed(side_by_side(self._model.task, samples, steps), self._model.vector):
+        batches = side_by_side(self._model.task, samples, steps, self._room)
+        for inputs, targets in placed(batches, self._model.vector):
             if targets.shape[0] < at_work[0].shape[0]:
                 at_work = [part[: targets.shape[0]] for part in weights]
             losses, gradients = self._way.gradients(at_work, inputs, targets, descent)
@@ -206,7 +209,8 @@ class _Trial:
         return False
 
     def _batch(self, model: Model, sample: ClientSamples, rows: list[Rows]) -> tuple[Tensor, Tensor]:
-        return model.placed(*next(side_by_side(model.task, [sample] * len(rows), [[chosen] for chosen in rows])))
+        batches = side_by_side(model.task, [sample] * len(rows), [[chosen] for chosen in rows], Room())
+        return model.placed(*next(batches))
 
     def _run(self, way: Way, clients: slice, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
         try:
@@ -219,9 +223,7 @@ class _Trial:
 
 def _mean_losses(history: list[Tensor], steps: list[list[Rows]]) -> list[float]:
     """Return each client's loss per sample over all of its steps; ``history[k]`` has those of the clients at step k."""
-    sizes = np.zeros((len(history), len(steps)))
-    for client, rows in enumerate(steps):
-        sizes[: len(rows), client] = [len(chosen) for chosen in rows]
+    sizes = np.array(list(zip_longest(*(map(len, rows) for rows in steps), fillvalue=0)), np.float64)
     losses = np.zeros_like(sizes)
     losses[sizes > 0] = torch.cat(history).cpu().numpy()
     return list(((losses * sizes).sum(0) / sizes.sum(0)).tolist())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from fedscale.effort import ORDINARY, Effort
@@ -73,22 +74,25 @@ class Tested:
 
 
 class Recorder:
-    """Appends to the log and keeps the ledger."""
+    """Writes the log and keeps the ledger. Lines wait until `write` is called, which need not be at once."""
 
     def __init__(self, log: LogWriter, ledger: Ledger) -> None:
         self.log = log
         self.ledger = ledger
-        self._held: list[Record] | None = None
+        self._waiting: list[Iterable[Record]] = []
+        self._held: list[Iterable[Record]] | None = None
+
+    def write(self) -> None:
+        """Write the lines that wait."""
+        waiting, self._waiting = self._waiting, []
+        self.log.extend(chain.from_iterable(waiting))
 
     def hold(self) -> None:
         """Keep back the lines that follow, until the evaluation that goes before them is known."""
         self._held = []
 
     def _append(self, record: Record) -> None:
-        if self._held is None:
-            self.log.append(record)
-        else:
-            self._held.append(record)
+        (self._waiting if self._held is None else self._held).append([record])
 
     def jump(self, time: Micros, to: Micros) -> None:
         """Nobody was online."""
@@ -109,40 +113,13 @@ class Recorder:
             }
         )
 
-    def tasks(self, closed: Iterable[TaskFacts]) -> None:
-        """An attempt's tasks are closed: enter them in the ledger and the log."""
-        self.log.extend(map(self._task, closed))
-
-    def _task(self, facts: TaskFacts) -> dict[str, Any]:
-        assert facts.fate is not None
-        assert facts.end is not None
-        spent = facts.spent
-        self.ledger.charge(facts.fate, spent)
-        record: dict[str, Any] = {
-            "kind": "task",
-            "task": facts.task,
-            "attempt": facts.attempt,
-            "version": facts.version,
-            "client": facts.client,
-            "fate": facts.fate.value,
-            "start": to_seconds(facts.start),
-            "end": to_seconds(facts.end),
-            "download": to_seconds(spent.download),
-            "compute": to_seconds(spent.compute),
-            "upload": to_seconds(spent.upload),
-            "bytes_down": spent.bytes_down,
-            "bytes_up": spent.bytes_up,
-            "samples": facts.samples,
-        }
-        if facts.effort is not ORDINARY:
-            record |= facts.effort.facts()
-        if isinstance(facts.cost, LeggedCost):
-            record["wait"] = to_seconds(spent.wait)
-        if facts.loss is not None:
-            record |= {"weight": facts.weight, "loss": facts.loss}
-        if facts.why:
-            record["why"] = facts.why
-        return record
+    def tasks(self, closed: Sequence[TaskFacts]) -> None:
+        """An attempt's tasks are closed: enter them in the ledger and, once they are written, the log."""
+        self.write()  # an attempt's lines may wait for the next attempt, but no longer
+        for facts in closed:
+            assert facts.fate is not None
+            self.ledger.charge(facts.fate, facts.spent)
+        self._waiting.append(map(_task_line, closed))
 
     def commit(
         self,
@@ -168,7 +145,7 @@ class Recorder:
                 "loss": loss,
                 "lr": lr,
                 "params": params,
-                **({"facts": facts} if facts else {}),
+                **({"facts": dict(facts)} if facts else {}),
                 "ledger": self.ledger.record(),
             }
         )
@@ -193,8 +170,7 @@ class Recorder:
         held, self._held = self._held or [], None
         head = {"kind": "evaluate", "version": version, "t": to_seconds(time), "split": split}
         self._append(head | {name: value for name, value in vars(tested).items() if name != "totals" or value})
-        for record in held:
-            self._append(record)
+        self._waiting += held
 
     def end(self, stop: Stop, version: int, attempts: int, abandoned: int) -> None:
         """The run is over."""
@@ -209,3 +185,34 @@ class Recorder:
                 "ledger": self.ledger.record(),
             }
         )
+
+
+def _task_line(facts: TaskFacts) -> Record:
+    assert facts.fate is not None
+    assert facts.end is not None
+    spent = facts.spent
+    record: dict[str, Any] = {
+        "kind": "task",
+        "task": facts.task,
+        "attempt": facts.attempt,
+        "version": facts.version,
+        "client": facts.client,
+        "fate": facts.fate.value,
+        "start": to_seconds(facts.start),
+        "end": to_seconds(facts.end),
+        "download": to_seconds(spent.download),
+        "compute": to_seconds(spent.compute),
+        "upload": to_seconds(spent.upload),
+        "bytes_down": spent.bytes_down,
+        "bytes_up": spent.bytes_up,
+        "samples": facts.samples,
+    }
+    if facts.effort is not ORDINARY:
+        record |= facts.effort.facts()
+    if isinstance(facts.cost, LeggedCost):
+        record["wait"] = to_seconds(spent.wait)
+    if facts.loss is not None:
+        record |= {"weight": facts.weight, "loss": facts.loss}
+    if facts.why:
+        record["why"] = facts.why
+    return record

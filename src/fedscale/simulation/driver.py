@@ -196,7 +196,7 @@ class Simulation:
         """Train tasks on a model, and finish the evaluation that went on meanwhile."""
         confs = [self._training.conf(facts.task, facts.client, facts.version, facts.effort) for facts in tasks]
         with self._timings.part("train"):
-            trained = self._executor.train(vector, confs)
+            trained = self._executor.train(vector, confs, self._recorder.write)
         self._timings.worked(trained.seconds)
         self._settle()
         self._show_errors(trained.reports)
@@ -335,6 +335,7 @@ class Simulation:
 
     def _save(self) -> None:
         with self._timings.part("checkpoint"):
+            self._recorder.write()
             self._recorder.log.sync()
             save_checkpoint(self._saving.directory, self._coordinator.attempt, self.state())
             if self._states is not None:

@@ -202,7 +202,9 @@ def _go(run: Run, job: Job, parts: setup.Parts, state: State | None, site: Site,
             stack.enter_context(closing(states))
         executor = stack.enter_context(closing(executor_of(job, parts, site, states)))
         log = stack.enter_context(closing(LogWriter(run.log, **state["log"]) if state else LogWriter(run.log)))
-        simulation = _assemble(run, job, parts, executor, log, observer, site.workers, states)
+        recorder = Recorder(log, Ledger())
+        stack.callback(recorder.write)
+        simulation = _assemble(run, job, parts, executor, recorder, observer, site.workers, states)
         if state is None:
             write_head(log, job, parts)
         else:
@@ -218,7 +220,7 @@ def _assemble(
     job: Job,
     parts: setup.Parts,
     executor: Executor,
-    log: LogWriter,
+    recorder: Recorder,
     observer: Observer,
     workers: int,
     states: States | None,
@@ -229,7 +231,7 @@ def _assemble(
         parts.population,
         setup.pricer(job, parts),
         executor,
-        Recorder(log, Ledger()),
+        recorder,
         Timings(run.directory / "timings.jsonl", workers),
         observer,
         training=Training(parts.local, job.seed, parts.measured, job.device, parts.attackers),

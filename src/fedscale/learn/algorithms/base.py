@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fedscale.learn.conf import TestConf, TrainConf
+from fedscale.learn.shelf import difference
 from fedscale.learn.stage import Stage, Visit
 from fedscale.learn.updates import TrainResult
 
@@ -65,7 +66,7 @@ class Algorithm(Stage):
             loss = self.private.fit(data, model, objective, conf)
         else:
             loss = model.fit(data.minibatches(conf), objective, conf)
-        return TrainResult(delta=model.vector - model.origin, samples=len(data), loss=loss)
+        return TrainResult(delta=difference(model.vector, model.origin), samples=len(data), loss=loss)
 
     def test(self, data: ClientSamples, model: Model, conf: TestConf) -> tuple[int, dict[str, float]]:
         """Test ``model`` on all of ``data``: how many predictions, and sums over them.

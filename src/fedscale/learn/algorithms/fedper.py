@@ -19,6 +19,7 @@ from fedscale.errors import JobError
 from fedscale.learn.algorithms.base import Algorithm
 from fedscale.learn.conf import TestConf, TrainConf
 from fedscale.learn.model import Model
+from fedscale.learn.shelf import difference
 from fedscale.learn.stage import Mean, Sizes, Visit
 from fedscale.learn.updates import TrainResult
 from fedscale.section import Positive
@@ -107,7 +108,7 @@ class FedRep(FedPer):
         model.fit(data.minibatches(first), Only(objective, self._head), first)
         body = Only(objective, [not head for head in self._head])
         loss = model.fit(data.minibatches(conf), body, conf)
-        return TrainResult(delta=model.vector - model.origin, samples=len(data), loss=loss)
+        return TrainResult(delta=difference(model.vector, model.origin), samples=len(data), loss=loss)
 
     def forwards(self, processed: int, samples: int, factor: float) -> float:
         """Add the epochs of the head."""

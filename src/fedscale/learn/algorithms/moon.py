@@ -17,6 +17,7 @@ from fedscale.learn.algorithms.base import Algorithm
 from fedscale.learn.conf import TrainConf
 from fedscale.learn.devices import placed
 from fedscale.learn.model import Model
+from fedscale.learn.shelf import difference
 from fedscale.learn.stage import Sizes
 from fedscale.learn.updates import TrainResult
 from fedscale.section import NonNegative, PositiveFloat
@@ -64,7 +65,7 @@ class Moon(Algorithm):
             result = super().train(data, model, objective, conf)
         else:
             loss = self._fit(data, model, objective, conf)
-            result = TrainResult(delta=model.vector - model.origin, samples=len(data), loss=loss)
+            result = TrainResult(delta=difference(model.vector, model.origin), samples=len(data), loss=loss)
         result.kept = model.vector.clone()
         return result
 
