@@ -88,7 +88,7 @@ def taxi(raw: Path, rows: int, clients: int) -> None:
     """Write trips of 5 to 80 points, as Porto's taxis make them (47 in the mean)."""
     rng = seeds.rng(1, "taxi")
     steps = [np.cumsum(rng.normal(0, 0.001, (int(size), 2)), axis=0) for size in rng.integers(5, 90, WAYS)]
-    ways = [str(np.round(step + np.array([-8.62, 41.16]), 6).tolist()) for step in steps]
+    ways = [str(np.round(step + np.array([-8.62, 41.16]), 6).tolist()).replace(" ", "") for step in steps]
     names = "TRIP_ID CALL_TYPE ORIGIN_CALL ORIGIN_STAND TAXI_ID TIMESTAMP DAY_TYPE MISSING_DATA POLYLINE"
     with (raw / "train.csv").open("w") as file:
         file.write(",".join(f'"{name}"' for name in names.split()) + "\n")

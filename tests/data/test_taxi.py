@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fedscale.data.importers.taxi import CENTRE, DEGREES, Taxi
+from fedscale.data.importers.taxi import CENTRE, DEGREES, Taxi, _all_at_once, _points, _ways
 from fedscale.data.notes import Notes
+from fedscale.data.rawcsv import Rows
 from fedscale.data.store import open_store
 from fedscale.errors import DataError
 
@@ -45,10 +49,58 @@ def test_inputs_and_destinations(tmp_path: Path) -> None:
     assert notes.first["missing data"].endswith("train.csv row 3")
 
 
-@pytest.mark.parametrize("way", ["[[1,2],[3]]", "[[1,2", "nowhere", '{\\"a\\": 1}', "[[1,NaN],[1,2]]", '[[\\"a\\",2]]'])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "[[1,2],[3]]",
+        "[[1,2",
+        "nowhere",
+        '{\\"a\\": 1}',
+        "[[1,NaN],[1,2]]",
+        "[[1,nan]]",
+        "[[1,]]",
+        "[[,]]",
+        "[[1,2],[]]",
+        "[[1,2]],[[3,4]]",
+        '[[\\"a\\",2]]',
+    ],
+)
 def test_a_way_that_is_none(tmp_path: Path, way: str) -> None:
     with pytest.raises(DataError, match=r"train\.csv row 1, column 'POLYLINE'"):
         written(tmp_path, row("7", way.replace('\\"', '""')))
+
+
+ODD = (
+    "[]",
+    " [ [1.5, 2] ,\t[3,4] ] ",
+    "[[1e-3,-2.5E1]]",
+    "[1,2,3,4]",
+    "[[1,2],\n[3,4]]",
+    "[[1,2,3,4]]",
+    "[[1,2],[ 3,4]]",
+)
+WAYS = st.lists(st.lists(st.tuples(*[st.floats(-180, 180)] * 2)), max_size=4)
+
+
+@pytest.mark.parametrize("odd", ODD)
+@given(ways=WAYS, place=st.integers(0, 4))
+def test_ways_read_at_once_are_those_read_one_by_one(
+    odd: str, ways: list[list[tuple[float, float]]], place: int
+) -> None:
+    texts = [json.dumps(way, separators=(",", ":")) for way in ways]
+    texts.insert(place, odd)
+    block = Rows(Path("train.csv"), 1, pa.table({"POLYLINE": pa.array(texts, pa.large_string())}))
+    found, expected = _ways(block), [_points(text, "") for text in texts]
+    assert found.counts.tolist() == [len(points) for points in expected]
+    assert np.array_equal(found.points, np.concatenate(expected))
+
+
+def test_ways_as_they_are_written_are_read_at_once() -> None:
+    texts = pa.array(["[[-8.618643,41.141412],[-8.618499,41.141376]]", "[]", "[[1,2]]"], pa.large_string())
+    ways = _all_at_once(texts)
+    assert ways is not None
+    assert ways.points.tolist() == [[-8.618643, 41.141412], [-8.618499, 41.141376], [1.0, 2.0]]
+    assert (ways.counts.tolist(), ways.begins.tolist()) == ([2, 0, 1], [0, 2, 2])
 
 
 def test_real_rows(tmp_path: Path) -> None:
