@@ -95,6 +95,12 @@ def test_ways_read_at_once_are_those_read_one_by_one(
     assert np.array_equal(found.points, np.concatenate(expected))
 
 
+@pytest.mark.parametrize("line", ["\n", "\r", "\r\n"])
+def test_a_point_too_many_does_not_make_up_for_one_too_few(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match=r"train\.csv row 1, column 'POLYLINE'"):
+        written(tmp_path, row("7", f"[[1,2{line}3,4]]"), row("8", "[[]]"))
+
+
 def test_ways_as_they_are_written_are_read_at_once() -> None:
     texts = pa.array(["[[-8.618643,41.141412],[-8.618499,41.141376]]", "[]", "[[1,2]]"], pa.large_string())
     ways = _all_at_once(texts)

@@ -106,7 +106,7 @@ class ClientSamples:
 
 
 class Room:
-    """Memory for batches that is used again: new memory comes from the system page by page, which takes as long."""
+    """Memory for batches that is used again: what the system hands out anew is zeroed page by page."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Array] = {}

@@ -1,7 +1,7 @@
 """Memory for large vectors that is used again.
 
 The C library returns a large block to the system as soon as it is free, which hands out the next one page by page,
-zeroed. For 11 million parameters, each vector that is laid out anew costs a hundredth of a client's training.
+zeroed. Vectors of a model come and go with every client.
 """
 
 from __future__ import annotations
