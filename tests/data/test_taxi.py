@@ -109,6 +109,13 @@ def test_ways_as_they_are_written_are_read_at_once() -> None:
     assert (ways.counts.tolist(), ways.begins.tolist()) == ([2, 0, 1], [0, 2, 2])
 
 
+def test_the_middle_of_an_odd_number_of_points_is_known(tmp_path: Path) -> None:
+    """Of 13 points, 7: the first five of them, and the last five."""
+    written(tmp_path, row("7", [[CENTRE[0] + step * DEGREES, CENTRE[1]] for step in range(13)]))
+    x = np.array(open_store(tmp_path / "store").client(0).columns["x"]).reshape(-1)
+    np.testing.assert_allclose(x[:20:2], [0, 1, 2, 3, 4, 2, 3, 4, 5, 6], atol=1e-4)
+
+
 def test_real_rows(tmp_path: Path) -> None:
     if not REAL.is_dir():
         pytest.skip(f"{REAL} is not there")

@@ -18,6 +18,7 @@ from expected import check_one_failed, check_same
 from fedscale.core.plugins import load_plugins
 from fedscale.errors import WorkerError, WriteError
 from fedscale.execute import memory
+from fedscale.execute.handle import HEAP
 from fedscale.execute.pool import Pool
 from fedscale.execute.spec import class_reference
 from fedscale.outcomes import Fate
@@ -84,6 +85,15 @@ def test_other_work_is_done_once_while_a_cohort_trains(vector, tasks, pool, work
     found = executor.train(vector, tasks, lambda: calls.append(1))
     assert calls == [1]
     assert torch.equal(found.total, here().train(vector, tasks).total)
+
+
+def test_workers_keep_freed_memory_unless_the_user_tuned_it(pool, monkeypatch):
+    trim, most = sorted(HEAP, reverse=True)
+    monkeypatch.delenv(most, raising=False)
+    monkeypatch.setenv(trim, "1000000")
+    for pid in pool().processes:
+        found = psutil.Process(pid).environ()
+        assert (found[trim], found[most]) == ("1000000", HEAP[most])
 
 
 def test_the_held_out_part_is_tested_and_not_trained_on(make_spec, vector, tasks, here):

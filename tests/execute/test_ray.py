@@ -59,7 +59,9 @@ def test_one_node_gives_the_same_bytes(make_spec, vector, tasks, distributed, he
 def test_a_test_may_go_on_while_others_train(vector, tasks, distributed, here):
     local, there = here(), distributed()
     testing = there.test(vector, np.arange(20), 0)
-    trained = there.train(vector + 1, tasks)
+    calls = []
+    trained = there.train(vector + 1, tasks, lambda: calls.append(1))
+    assert calls == [1]
     assert torch.equal(trained.total, local.train(vector + 1, tasks).total)
     assert testing() == local.test(vector, np.arange(20), 0)()
 

@@ -17,7 +17,7 @@ from fedscale.learn.conf import TrainConf
 from fedscale.learn.engines import choose_engine, stack_size
 from fedscale.learn.model import Model
 from fedscale.learn.objectives import FedProx, Plain
-from fedscale.learn.samples import ClientSamples
+from fedscale.learn.samples import ClientSamples, Room
 from fedscale.learn.tasks import Classification, NextToken
 from fedscale.learn.vectorised import Assignment, Vectorised
 from fedscale.learn.ways import AsChain, ByVmap, OnOneBatch
@@ -122,6 +122,42 @@ def test_clients_with_as_many_full_batches_come_to_the_same():
     """Their labels are read for all steps at once."""
     samples = [one for one in clients(IMAGE) if len(one) >= CONF.batch_size]
     assert_agreement(in_double(IMAGE, "mlp", {"hidden": 6}), [*samples, *samples], Plain())
+
+
+def test_clients_with_full_batches_only_but_not_as_many_come_to_the_same():
+    """Passes over 40 and 16 samples are five steps and two of 8 rows each."""
+    *_, large, _ = clients(IMAGE)
+    small = ClientSamples(large.data.take(np.arange(16)), Classification(IMAGE))
+    model = in_double(IMAGE, "mlp", {"hidden": 6})
+    samples = [small, large, small, large, large, small]
+    assert_agreement(model, samples, Plain(), steps=None, epochs=1)
+
+
+@pytest.mark.parametrize("card", [IMAGE, TEXT])
+def test_a_block_does_not_see_the_one_before(card):
+    """It takes the same memory, of which it needs less."""
+    model, samples = in_double(card, "mlp" if card is IMAGE else "context_mlp", {}), clients(card)
+    confs = [replace(CONF, task=number, steps=None, epochs=2) for number in range(len(samples))]
+    block = [Assignment(*pair) for pair in zip(samples, confs, strict=True)]
+    engine = Vectorised(model, Plain(), samples[4])
+    engine.train(model.vector.clone(), block)
+    again = engine.train(model.vector.clone(), block[:3])
+    fresh = Vectorised(model, Plain(), samples[4]).train(model.vector.clone(), block[:3])
+    assert again.losses == fresh.losses
+    assert all(torch.equal(*pair) for pair in zip(again.parts, fresh.parts, strict=True))
+
+
+def test_room_is_of_the_shape_and_kind_that_is_asked_for():
+    room = Room()
+    first = room.take("x", (2, 6), np.dtype(np.float32))
+    first[:] = 1
+    again = room.take("x", (3, 2), np.dtype(np.float32))
+    assert np.shares_memory(first, again)
+    assert not np.shares_memory(room.take("y", (3, 2), np.dtype(np.float32)), again)
+    for shape, kind in (((3, 2), np.int64), ((50, 2), np.float64), ((0, 2), np.float64)):
+        taken = room.take("x", shape, np.dtype(kind))
+        assert (taken.shape, taken.dtype, taken.flags.c_contiguous) == (shape, kind, True)
+        assert not np.shares_memory(taken, first)
 
 
 @pytest.mark.parametrize("name", ["char_gru", "char_lstm"])

@@ -149,8 +149,8 @@ def _ways(block: Rows) -> Ways:
 def _all_at_once(texts: pa.Array) -> Ways | None:
     """Return ways that are written without spaces, as the file has them, or ``None`` if some are not.
 
-    Points become lines of CSV, which Arrow reads. No way makes more of them than were counted, since no line ends within
-    a point, so every way makes as many where the sum is right.
+    Points become lines of CSV, which Arrow reads. No way makes more of them than were counted, since no line ends
+    within a point, so every way makes as many where the sum is right.
     """
     empty = pc.equal(texts, "[]").to_numpy(zero_copy_only=False)
     framed = pc.and_(pc.starts_with(texts, "[["), pc.ends_with(texts, "]]")).to_numpy(zero_copy_only=False)
