@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,40 @@ def test_hugging_face_has_clients_and_values(tensors: FederatedDataset, texts: F
     assert huggingface_dataset(shuffled)["y"][:] == [y for client in shuffled for y in client["y"].tolist()]
     with pytest.raises(DataError, match="no client 2"):
         huggingface_dataset(tensors, 2)
+
+
+def test_labels_have_their_names_and_can_be_divided_evenly(tensors: FederatedDataset, tmp_path: Path) -> None:
+    names = ("ant", "bee", "cat")
+    columns = {"x": np.zeros((4, 1)), "y": np.array([2, 0, 2, 0], dtype=np.uint8)}
+    dataset = store(tmp_path / "named", [1, 3], columns, classes=3, sample_shape=(1,), label_names=names)
+    whole = huggingface_dataset(dataset)
+    assert whole.features["y"] == datasets.ClassLabel(names=["ant", "bee", "cat"])
+    assert whole["y"][:] == [2, 0, 2, 0]
+    assert whole.features["y"].int2str(2) == "cat"
+    halves = whole.train_test_split(test_size=2, stratify_by_column="y", seed=1)
+    assert [sorted(half["y"][:]) for half in halves.values()] == [[0, 2], [0, 2]]
+    assert huggingface_dataset(tensors, 1).features["y"].names == ["0", "1", "2", "3", "4"]
+    twice = replace(dataset, card=dataset.card.model_copy(update={"label_names": ("ant", "ant", "cat")}))
+    assert huggingface_dataset(twice).features["y"].names == ["0", "1", "2"]  # the library takes no name twice
+    many = replace(dataset, card=dataset.card.model_copy(update={"classes": 2001, "label_names": None}))
+    assert huggingface_dataset(many).features["y"] == datasets.Value("uint8")
+
+
+def test_other_processes_open_the_store_and_copy_nothing(tensors: FederatedDataset, images: FederatedDataset) -> None:
+    for dataset in (tensors, partitioned(tensors, "iid", seed=3), images, of_clients(images, np.array([1, 0]))):
+        again = pickle.loads(pickle.dumps(dataset))
+        assert again.fingerprint == dataset.fingerprint
+        for there, here in zip(again, dataset, strict=True):
+            assert np.array_equal(there["x"], here["x"])
+        there, here = (next(iter(DataLoader(TorchClient(kind, 1)))) for kind in (again, dataset))
+        assert torch.equal(there[0], here[0])
+    client = pickle.loads(pickle.dumps(TorchClient(images, 1)))
+    assert torch.equal(client[0][0], TorchClient(images, 1)[0][0])
+    long = np.arange(200_000)
+    columns = {"x": np.zeros((200_000, 1)), "y": long % 2}
+    big = store(tensors.path.parent / "big", [200_000], columns, classes=2, sample_shape=(1,))
+    assert len(pickle.dumps(big)) < 10_000
+    assert pickle.loads(pickle.dumps(flower_partitioner(tensors))).load_partition(1)["y"][:] == [2, 3, 4]
 
 
 def test_hugging_face_decodes_what_stays_encoded(images: FederatedDataset) -> None:

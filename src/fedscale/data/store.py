@@ -8,7 +8,7 @@ samples, the record ``batch`` they lie in and their ``offset`` in it) and, as me
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow, shared
 from fedscale.data.encoded import Samples, keeps_decoded, wrapper
-from fedscale.data.federated import Block, FederatedDataset
+from fedscale.data.federated import Block, FederatedDataset, Rowstore
 from fedscale.data.mapped import Mapped
 from fedscale.data.ragged import Column, IntArray, Ragged, concatenate, take
 from fedscale.data.writer import CARD, CLIENTS, FINGERPRINT, FORMAT, NOTES, SAMPLES, STATISTICS, VERSION, StoreWriter
@@ -53,6 +53,10 @@ class StoredRows:
         self._encoded = wrapper(card)
         self._keeps = keeps_decoded(card, self._counts)
         self._decoded: dict[int, npt.NDArray[Any]] = {}
+
+    def __reduce__(self) -> tuple[Callable[[Path], Rowstore], tuple[Path]]:
+        """Say how another process has the same rows: it opens the store, so that none of it is copied."""
+        return _rows_of, (self._path.parent.resolve(),)
 
     def client(self, index: int) -> dict[str, Samples]:
         """Return views of one client's columns; images and recordings of a small set are decoded, once."""
@@ -148,6 +152,10 @@ def open_store(path: Path) -> FederatedDataset:
     reader, _ = _open(path / CLIENTS)
     index, card, fingerprint = _read_index(path / CLIENTS, reader)
     return FederatedDataset(card, path, index["count"], fingerprint, StoredRows(path / SAMPLES, card, index))
+
+
+def _rows_of(path: Path) -> Rowstore:
+    return open_store(path).rows
 
 
 def is_store(path: Path) -> bool:

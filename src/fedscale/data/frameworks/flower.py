@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ class ClientPartitioner:
 
     def __init__(self, dataset: FederatedDataset) -> None:
         self._source = dataset
+
+    def __reduce__(self) -> tuple[Callable[[FederatedDataset], ClientPartitioner], tuple[FederatedDataset]]:
+        """Say how another process has the same: it asks `flower_partitioner`, so that it passes for one there too."""
+        return flower_partitioner, (self._source,)
 
     @property
     def num_partitions(self) -> int:
