@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedscale import limits
-from fedscale.data.archive import is_archive, unpack
+from fedscale.data.archive import unpack
+from fedscale.data.packed import is_archive
 from fedscale.errors import FetchError, WriteError
 
 TEXT = b"yes\n" * 1_000

@@ -95,6 +95,14 @@ def test_one_language(tmp_path: Path) -> None:
     assert notes.skipped == {"said by nobody, or without a name": 2, "said from the chair": 1}
 
 
+@pytest.mark.parametrize("level", ["txt/en", "txt/en/ep-00-01-17.txt"])
+def test_the_folder_of_one_language_or_one_file(tmp_path: Path, level: str) -> None:
+    raw = written(tmp_path / "raw", en=ENGLISH, fr=FRENCH)
+    dataset, _ = imported(tmp_path, "europarl", raw / level)
+    assert dataset.card.without == ("target",)
+    assert dataset.counts.sum() == 6
+
+
 def test_pairs_of_languages(tmp_path: Path) -> None:
     raw = written(tmp_path / "raw", en=ENGLISH, fr=FRENCH, de=FRENCH)
     first, _ = imported(tmp_path / "one", "europarl", raw, pair="en-fr")

@@ -176,7 +176,7 @@ def test_an_error_leaves_nothing(tmp_path: Path, importer: type[Toy]) -> None:
 def test_without_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fedscale data get toy"):
         Toy().write(tmp_path / "store", Notes())
-    with pytest.raises(DataError, match="no such directory"):
+    with pytest.raises(DataError, match="no such file or directory"):
         Toy(raw=tmp_path / "absent").write(tmp_path / "store", Notes())
 
 

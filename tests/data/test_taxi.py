@@ -28,7 +28,7 @@ def row(taxi: str, points: object, missing: str = "False", time: object = 0) -> 
 
 
 def written(tmp_path: Path, *rows: str) -> Notes:
-    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw").mkdir(parents=True)
     (tmp_path / "raw" / "train.csv").write_text(HEADER + "".join(rows))
     notes = Notes()
     Taxi(raw=tmp_path / "raw").write(tmp_path / "store", notes)
@@ -121,3 +121,18 @@ def test_real_rows(tmp_path: Path) -> None:
         pytest.skip(f"{REAL} is not there")
     Taxi(raw=REAL).write(tmp_path / "store", Notes())
     assert open_store(tmp_path / "store").counts.tolist() == [1, 1]
+
+
+def test_what_says_whether_data_are_missing_is_true_or_false(tmp_path: Path) -> None:
+    way = [[1.0, 2.0]] * 4
+    notes = written(tmp_path, row("7", way, "true"), row("7", way, "false"))
+    assert notes.skipped == {"missing data": 1}
+    with pytest.raises(DataError, match=r"row 2, column 'MISSING_DATA': '1' is not True or False"):
+        written(tmp_path / "other", row("7", way), row("7", way, "1"))
+
+
+def test_trips_that_are_cut_off_are_no_trips(tmp_path: Path) -> None:
+    written(tmp_path, row("7", [[1.0, 2.0]] * 4))
+    (tmp_path / "raw" / "train.csv").rename(tmp_path / "raw" / "test.csv")
+    with pytest.raises(DataError, match=r"the trips of test\.csv end before their destination"):
+        Taxi(raw=tmp_path / "raw").write(tmp_path / "again", Notes())

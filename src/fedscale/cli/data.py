@@ -25,7 +25,12 @@ RawTo = Annotated[
     typer.Option("--raw", metavar="DIR", help="Where raw files go, and stay; by default the cache, until imported."),
 ]
 Keep = Annotated[bool, typer.Option("--keep-raw", help="Leave downloaded raw files in the cache.")]
-Raw = Annotated[Path, typer.Option("--from", help="Directory with the files as their owner distributes them.")]
+Raw = Annotated[
+    Path,
+    typer.Option(
+        "--from", help="Directory with the owner's files as distributed; or one such file, or an archive of them."
+    ),
+]
 Clients = Annotated[int | None, typer.Option(help="Keep only so many clients, always the same ones.")]
 Limit = Annotated[int | None, typer.Option(help="Stop after so many usable rows.")]
 To = Annotated[Path | None, typer.Option(help="Write the store here, not into the cache.")]

@@ -52,11 +52,6 @@ TARS: Final = {
 """Readers of the insides of tar archives, by suffix."""
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file of that name holds others, which an import needs unpacked."""
-    return name.lower().endswith((*TARS, ".zip"))
-
-
 def unpack(archives: Sequence[Path], directory: Path) -> None:
     """Unpack archives into ``directory``, which appears with all that is in them, or not at all.
 

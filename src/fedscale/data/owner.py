@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedscale import files
-from fedscale.data.archive import appearing, is_archive, unpack_into
+from fedscale.data.archive import appearing, unpack_into
 from fedscale.data.card import Card, RawFile
 from fedscale.data.download import UNWATCHED, Watcher, download
+from fedscale.data.packed import is_archive
 from fedscale.errors import FetchError
 from fedscale.units import human_bytes
 

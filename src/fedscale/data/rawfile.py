@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import fnmatch
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from fedscale.data.notes import Notes
+from fedscale.data.packed import is_packed, remedy
 from fedscale.errors import DataError, MissingExtraError
 
 COMPRESSED: Final = (".gz", ".bz2", ".xz", ".lzma", ".zst")
@@ -133,13 +136,23 @@ class _Zstandard:
 def found(raw: Path, *patterns: str) -> list[Path]:
     """Return the files under ``raw`` that match any of ``patterns``, compressed or not, sorted by their paths.
 
-    Where a file is there both ways, the compressed one is left out.
+    Where a file is there both ways, the compressed one is left out. ``raw`` may be such a file itself.
     """
     endings = ("", *COMPRESSED)
+    if raw.is_file():
+        names = (re.sub(r"^(?:\*\*?/)+", "", pattern) for pattern in patterns)
+        own = {name + ending for name in names if "/" not in name for ending in endings}
+        return [raw] if any(fnmatch.fnmatchcase(raw.name, name) for name in own) else []
     paths = {
         path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()
     }
     return sorted(path for path in paths if path.suffix not in COMPRESSED or path.with_suffix("") not in paths)
+
+
+def folders(raw: Path) -> list[Path]:
+    """Return ``raw``, or the folder that such a file is in, and the folders in it."""
+    raw = raw.parent if raw.is_file() else raw
+    return [raw, *sorted(path for path in raw.glob("*") if path.is_dir())]
 
 
 def folder(raw: Path, name: str) -> Path | None:
@@ -150,6 +163,9 @@ def folder(raw: Path, name: str) -> Path | None:
 
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
     """Return the error for a directory in which no layout of the dataset ``name`` was recognised."""
-    present = sorted(path.name for path in raw.iterdir())[:5]
-    there = f"; it has {', '.join(present)}" if present else "; it is empty"
-    return DataError(f"{raw}: nothing of {name} found: it should have {' or '.join(wanted)}{there}")
+    if raw.is_file():
+        return DataError(f"{raw}: no file of {name} by its name: it should be {' or '.join(wanted)}, or their folder")
+    present = sorted(path.name for path in raw.iterdir())
+    there = f"; it has {', '.join(present[:5])}" if present else "; it is empty"
+    packed = next((f": {remedy(each)}" for each in present if is_packed(each)), "")
+    return DataError(f"{raw}: nothing of {name} found: it should have {' or '.join(wanted)}{there}{packed}")

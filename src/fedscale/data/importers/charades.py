@@ -24,7 +24,7 @@ from fedscale.data.media import path_column
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
 from fedscale.data.rawcsv import Rows, read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import folders, found, nothing
 from fedscale.data.rawjson import read_lines
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -94,7 +94,7 @@ class Charades(VideoImporter):
         paths = found(raw, *(above + table for table in tables for above in ("", "*/")))
         if not paths:
             raise nothing(raw, CARD.name, ["Charades_v1_train.csv", "Charades_v1_test.csv"])
-        roots = [raw, *sorted(folder for folder in raw.iterdir() if folder.is_dir())]
+        roots = folders(raw)
         for path in paths:
             for rows in read_csv(path, COLUMNS, notes):
                 notes.read += len(rows.table)

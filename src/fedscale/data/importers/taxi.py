@@ -42,6 +42,8 @@ DEGREES: Final = 0.05
 SHORTEST: Final = 4
 """Points that a trip must have: less is no way (a point every 15 s)."""
 
+TRUTHS: Final = ("true", "false")
+
 COLUMNS: Final = {
     "TAXI_ID": pa.large_string(),
     "TIMESTAMP": pa.int64(),
@@ -93,14 +95,18 @@ class Taxi(Importer):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield taxis, times and ways of the trips that are complete."""
-        paths = found(raw, "train.csv", "test.csv")
+        paths = found(raw, "train.csv", "*/train.csv")
         if not paths:
-            raise nothing(raw, CARD.name, ["train.csv"])
+            raise nothing(raw, CARD.name, ["train.csv (the trips of test.csv end before their destination)"])
         for path in paths:
             for block in read_csv(path, COLUMNS, notes):
                 notes.read += len(block.table)
                 ways = _ways(block)
-                whole = np.array(block.table["MISSING_DATA"]) != "True"
+                missing = pc.utf8_lower(block.table["MISSING_DATA"])
+                block.refuse(
+                    "MISSING_DATA", pc.invert(pc.is_in(missing, pa.array(TRUTHS, missing.type))), "True or False"
+                )
+                whole = np.array(missing) != TRUTHS[0]
                 long = ways.counts >= SHORTEST
                 _note(notes, "missing data", block, ~whole)
                 _note(notes, f"fewer than {SHORTEST} points", block, whole & ~long)

@@ -27,7 +27,7 @@ from fedscale.data.media import BATCH, content_of, path_column
 from fedscale.data.notes import Notes
 from fedscale.data.npy import read_integers
 from fedscale.data.ragged import Ragged
-from fedscale.data.rawfile import found
+from fedscale.data.rawfile import folders, found
 from fedscale.data.rawjson import read_lines
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -224,8 +224,7 @@ def _aligned(path: Path, rows: int, beside: Path, lines: int) -> None:
 def _roots(raw: Path, clips: Sequence[str]) -> list[Path]:
     """Return the folders that clips may be in: those that have a folder with which a clip's path begins."""
     first = {clip.partition("/")[0] for clip in clips}
-    folders = [raw, *sorted(folder for folder in raw.iterdir() if folder.is_dir())]
-    return [folder for folder in folders if any((folder / name).is_dir() for name in first)]
+    return [folder for folder in folders(raw) if any((folder / name).is_dir() for name in first)]
 
 
 def _clips(owner: _Owner, roots: Sequence[Path], notes: Notes) -> Iterator[Scanned]:

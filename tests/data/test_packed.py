@@ -1,0 +1,83 @@
+"""What is given to an import: one file, an archive as it was downloaded, archives within it, ones that stay packed."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textsets import imported, refused
+
+from fedscale.data.archive import TARS
+from fedscale.data.packed import ARCHIVES
+
+HEADER = '"TRIP_ID","CALL_TYPE","ORIGIN_CALL","ORIGIN_STAND","TAXI_ID","TIMESTAMP","DAY_TYPE","MISSING_DATA","POLYLINE"'
+WAY = ",".join(f"[-8.6{step},41.1{step}]" for step in range(5))
+TRIPS = (
+    f'{HEADER}\n"1","C","","","7","1372636858","A","False","[{WAY}]"\n"2","C","","","8","1372636858","A","True","[]"\n'
+)
+
+
+def zipped(path: Path, **members: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, member in members.items():
+            archive.write(member, name.replace("_", "."))
+    return path
+
+
+def tarred(path: Path, **members: Path) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, member in members.items():
+            archive.add(member, name.replace("_", "."))
+    return path
+
+
+def test_one_file_is_read_for_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(TRIPS)
+    (tmp_path / "other.csv").write_text("no trips")
+    dataset, _ = imported(tmp_path, "taxi", path)
+    assert dataset.counts.tolist() == [1]
+    refused(
+        tmp_path, "taxi", tmp_path / "other.csv", r"other\.csv: no file of taxi by its name: it should be train\.csv"
+    )
+    refused(tmp_path, "europarl", path, r"train\.csv: no file of europarl by its name")
+    refused(tmp_path, "taxi", tmp_path / "absent.csv", r"absent\.csv: no such file or directory")
+
+
+@pytest.mark.parametrize(("pack", "name"), [(zipped, "a.zip"), (tarred, "a.tar.gz"), (tarred, "a.TGZ")])
+def test_an_archive_is_unpacked_and_archives_in_it(tmp_path: Path, pack: Callable[..., Path], name: str) -> None:
+    (tmp_path / "train.csv").write_text(TRIPS)
+    inner = zipped(tmp_path / "train.csv.zip", train_csv=tmp_path / "train.csv")
+    archive = pack(tmp_path / name, train_csv_zip=inner)
+    dataset, notes = imported(tmp_path, "taxi", archive)
+    assert dataset.counts.tolist() == [1]
+    assert notes.first == {"missing data": f"{archive}/train.csv.zip unpacked/train.csv row 2"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "store", "train.csv", "train.csv.zip"])
+
+
+def test_errors_of_archives_name_them(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(TRIPS.replace("-8.60", "x"))
+    archive = zipped(tmp_path / "a.zip", train_csv=tmp_path / "train.csv")
+    refused(tmp_path, "taxi", archive, r"^\S+/a\.zip/train\.csv row 1, column 'POLYLINE'")
+    archive.write_bytes(archive.read_bytes()[:-30])
+    refused(tmp_path, "taxi", archive, r"a\.zip: .*damaged or cut off")
+    refused(
+        tmp_path, "taxi", zipped(tmp_path / "b.zip", b_csv=tmp_path / "train.csv"), r"b\.zip: nothing of taxi found"
+    )
+
+
+def test_archives_that_stay_packed(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "9d2.7z.001").write_bytes(b"7z")
+    refused(tmp_path, "foxgo", raw, r"it has 9d2\.7z\.001: unpack 9d2\.7z\.001 by hand \(`7z x`")
+    refused(tmp_path, "foxgo", raw / "9d2.7z.001", r"9d2\.7z\.001: unpack 9d2\.7z\.001 by hand")
+    (raw / "9d2.7z.001").rename(raw / "9d2.zip")
+    refused(tmp_path, "foxgo", raw, r"it has 9d2\.zip: unpack 9d2\.zip, or name it itself")
+
+
+def test_endings_of_archives() -> None:
+    assert set(ARCHIVES) == {*TARS, ".zip"}
