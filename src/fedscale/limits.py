@@ -193,6 +193,9 @@ SURVEY_PAIRS: Final = 100_000
 COUNTED_WORDS: Final = 4_000_000
 """Different words of a text set that are counted at the same time."""
 
+ANNOTATION_BYTES: Final = 16 << 20
+"""Largest file with the boxes of one image, or with the transcript of one recording, that is read."""
+
 SCANNED_ROWS: Final = 20_000
 """Rows of raw text files that are handed on together."""
 

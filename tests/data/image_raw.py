@@ -179,3 +179,26 @@ def leaf(path: Path, content: Mapping[str, tuple[list[Any], list[Any]]], **other
         "user_data": {user: {"x": x, "y": y} for user, (x, y) in content.items()},
     }
     text(path, json.dumps(whole | other))
+
+
+def annotation(raw: Path, name: str, objects: Sequence[tuple[str, Sequence[float]]], size: str = "80,40") -> None:
+    """Write a PASCAL VOC file of FedScale's detection archive: objects by name and xmin, ymin, xmax, ymax."""
+    width, _, height = size.partition(",")
+    sized = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>" if size else ""
+    inside = "".join(
+        f"<object><name>{label}</name><difficult>0</difficult><bndbox>"
+        + "".join(
+            f"<{side}>{edge}</{side}>" for side, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True)
+        )
+        + "</bndbox></object>\n"
+        for label, edges in objects
+    )
+    content = f"<annotation>\n<filename>{name}.jpg</filename>\n{sized}\n{inside}</annotation>\n"
+    text(raw / "VOCdevkit2007" / "VOC2007" / "Annotations" / f"{name}.xml", content)
+
+
+def detection_mapping(raw: Path, **splits: Sequence[str]) -> None:
+    """Write the mapping of FedScale's detection archive; rows are ``client,image``, labels are -1 there."""
+    for split, rows in splits.items():
+        lines = ["client_id,data_path,label_name,label_id", *(f"{row},,-1" for row in rows)]
+        text(raw / "client_data_mapping" / f"{split}.csv", "\n".join(lines) + "\n")

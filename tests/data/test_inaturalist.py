@@ -166,7 +166,7 @@ def one(**changes: Any) -> dict[str, Any]:
         ),
         (one(annotations=[ANNOTATION | {"category_id": 10**9}]), r"'category_id': 1000000000 is not from 0"),
         (one(annotations=[ANNOTATION | {"image_id": "1"}]), r"annotations\[0\], field 'image_id': '1' is not a whole"),
-        (one(annotations=[ANNOTATION | {"image_id": 8}]), "no row that can be used"),
+        (one(annotations=[ANNOTATION | {"image_id": 8}]), "no sample is left of 1 rows"),
         (one(categories=[{"id": 2}]), r"categories\[0\], field 'name': None is not text"),
         ([IMAGE], r"'\[' stands where { should"),
     ],

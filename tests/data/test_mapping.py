@@ -67,6 +67,20 @@ def test_labels_by_name_where_numbers_are_not_asked_for(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_header_that_is_there_twice(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + HEADER + "7,x.jpg,cat,4\n8,y.jpg,cat,x\n")
+    with pytest.raises(DataError, match=r"row 3, column 'label_id': 'x' is not a whole number"):
+        read(tmp_path)
+    (rows,) = read(tmp_path, ("client", "path"))
+    assert rows.rows.table.to_pylist() == [{"client": "7", "path": "x.jpg"}, {"client": "8", "path": "y.jpg"}]
+    assert rows.rows.where(0).endswith("row 2")
+    write(tmp_path, HEADER + HEADER)
+    assert [len(part.rows.table) for part in read(tmp_path)] == [0]
+    write(tmp_path, HEADER + "7,x.jpg,cat,4\n" + HEADER)
+    with pytest.raises(DataError, match=r"row 2, column 'label_id': 'label_id' is not a whole number"):
+        read(tmp_path)
+
+
 def test_no_mapping(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(HEADER)
     assert mapping_files(tmp_path) == []

@@ -21,7 +21,6 @@ from fedscale.data.images import open_image
 from fedscale.data.importers.openimage import Openimage
 from fedscale.data.pictures import EDGES, Folders, cropped, folders_of, stored_images
 from fedscale.data.pictureset import first_ones, label_numbers
-from fedscale.errors import DataError
 
 PIXELS = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
 JPEG, PNG = encoded(PIXELS, "JPEG"), encoded(PIXELS)
@@ -192,7 +191,7 @@ def gathered(folder: Path, rows: dict[str, Any]) -> Gather:
 
 
 def numbering(folder: Path, most: int | None = None, **rows: Any) -> tuple[int, list[Any] | None, Any]:
-    found = label_numbers(gathered(folder, rows), most, "set")
+    found = label_numbers(gathered(folder, rows), most)
     return found.classes, None if found.labels is None else found.labels.to_pylist(), found.names
 
 
@@ -214,8 +213,7 @@ def test_numbers_stay_unless_there_are_too_many(tmp_path: Path) -> None:
     assert numbering(tmp_path, None, **rows) == (6, None, ("", "", "two", "", "", "five"))
     assert numbering(tmp_path, 2, **rows) == (6, None, ("", "", "two", "", "", "five"))
     assert numbering(tmp_path, 1, **rows) == (1, [5], ("five",))
-    with pytest.raises(DataError, match="set: no row that can be used"):
-        label_numbers(Gather(tmp_path), None, "set")
+    assert label_numbers(Gather(tmp_path), None).classes == 0
 
 
 def test_the_first_of_equal_boxes() -> None:

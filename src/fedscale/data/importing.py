@@ -170,8 +170,7 @@ class Importer(ABC):
             if len(counts):
                 yield counts, loaded.columns
         if clients == 0:
-            reasons = "; ".join(f"{rows} {reason}" for reason, rows in sorted(notes.skipped.items()))
-            raise DataError(f"{self.raw}: no sample is left of {notes.read} rows{reasons and ': '}{reasons}")
+            raise notes.nothing_left(self.raw)
 
 
 def absent(card: Card) -> str:

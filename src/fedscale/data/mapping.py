@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from fedscale import limits
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Rows, read_csv
+from fedscale.data.rawcsv import Dialect, Rows, read_csv
 from fedscale.data.rawfile import found, opened
 from fedscale.errors import DataError
 
@@ -86,13 +86,13 @@ def read_mapping(raw: Path, notes: Notes, parts: Sequence[Part] = ("client", "pa
 
 
 def _read(path: Path, notes: Notes, parts: Sequence[Part]) -> Iterator[Rows]:
-    header = _header(path, notes)
+    header = header_of(path, notes)
     if len(header) < FEWEST or len(set(header)) < len(header):
         wanted = "client_id, sample_path, label_name, label_id"
         raise DataError(f"{path}: its header is {', '.join(header)!r}, but a mapping has {wanted}")
     names = {part: header[_place(part, len(header))] for part in parts}
     types = {name: pa.int64() if name == names.get("label") else pa.large_string() for name in names.values()}
-    for rows in read_csv(path, types, notes):
+    for rows in read_csv(path, types, notes, Dialect(twice=True)):  # VLOG's script wrote each header twice
         table = pa.table({part: rows.table.column(name).cast(_TYPES[part]) for part, name in names.items()})
         yield Rows(path, rows.first, table)
 
@@ -102,7 +102,8 @@ def _place(part: Part, values: int) -> int:
     return place if part != "name" or values > FEWEST else values - 1
 
 
-def _header(path: Path, notes: Notes) -> list[str]:
+def header_of(path: Path, notes: Notes) -> list[str]:
+    """Return the names in the header of a CSV file; none if it is empty."""
     with opened(path, notes) as stream:
         try:
             line = stream.readline(limits.RAW_LINE_BYTES)

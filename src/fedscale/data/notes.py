@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fedscale.errors import DataError
+
 Progress = Callable[[str, int, int | None], None]
 """Told of a stage, how much of it is done, and of how much (``None``: nobody knows)."""
 
@@ -31,6 +33,11 @@ class Notes:
         if rows:
             self.skipped[reason] = self.skipped.get(reason, 0) + rows
             self.first.setdefault(reason, where)
+
+    def nothing_left(self, of: object) -> DataError:
+        """Return the error for raw files ``of`` which no row can be used, with the reasons."""
+        reasons = "; ".join(f"{rows} {reason}" for reason, rows in sorted(self.skipped.items()))
+        return DataError(f"{of}: no sample is left of {self.read} rows{reasons and ': '}{reasons}")
 
     def tell(self, sentence: str) -> None:
         """Note something that the user should know."""

@@ -18,7 +18,7 @@ from fedscale.data.card import Card
 from fedscale.data.gather import Gather
 from fedscale.data.images import need_pillow
 from fedscale.data.importing import Importer, Load, Loaded, Scanned
-from fedscale.data.mapping import read_mapping
+from fedscale.data.mapping import data_directory, mapping_files, read_mapping
 from fedscale.data.notes import Notes
 from fedscale.data.pictures import EDGES, Folders, folders_of, stored_images
 from fedscale.data.ragged import Column, IntArray, Ragged
@@ -102,9 +102,11 @@ class Pictures(Importer):
 
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Number the labels, and see whether there are images."""
-        numbering = label_numbers(gather, self.labels, self.card.name)
+        numbering = label_numbers(gather, self.labels)
         assert self.raw is not None
-        folders: Folders | None = folders_of(self.raw)
+        if numbering.classes == 0:
+            raise notes.nothing_left(self.raw)
+        folders: Folders | None = self.places(self.raw)
         card = changed(self.card, classes=numbering.classes, label_names=self.label_names(numbering))
         if folders is not None and folders.has_any(gather, self.clients):
             need_pillow()
@@ -112,6 +114,11 @@ class Pictures(Importer):
             notes.tell(no_images(self.raw))
             card, folders = changed(card, without=("x",)), None
         return card, self.loader(PictureLoad(folders, self.pixels, numbering.labels))
+
+    def places(self, raw: Path) -> Folders:
+        """Return where images may be: in ``raw``, and in the archive to which mapping files in it belong."""
+        archives = dict.fromkeys(map(data_directory, mapping_files(raw)))
+        return Folders(tuple(dict.fromkeys(base for root in (raw, *archives) for base in folders_of(root).bases)))
 
     def loader(self, load: PictureLoad) -> Load:
         """Return what turns rows into columns, given what turns them into images and labels."""
@@ -151,8 +158,8 @@ class Numbering:
     names: tuple[str, ...] | None
 
 
-def label_numbers(gather: Gather, most: int | None, dataset: str) -> Numbering:
-    """Look at all rows and number their labels.
+def label_numbers(gather: Gather, most: int | None) -> Numbering:
+    """Look at all rows and number their labels; without a row there are no classes.
 
     Text is numbered in its order (numbers in text in theirs), of ``most`` labels if there are more, the most frequent
     ones. Numbers stay; a column ``name`` says what they stand for.
@@ -166,7 +173,7 @@ def label_numbers(gather: Gather, most: int | None, dataset: str) -> Numbering:
             pairs = group.rows.select(["label", "name"]).group_by(["label", "name"]).aggregate([])
             names |= dict(zip(pairs["label"].to_pylist(), pairs["name"].to_pylist(), strict=True))
     if not counts:
-        raise DataError(f"{dataset}: no row that can be used")
+        return Numbering(0, None, None)
     if isinstance(next(iter(counts)), int) and (most is None or len(counts) <= most):
         return _as_they_are(counts, names)
     chosen = sorted(sorted(counts, key=_order), key=counts.__getitem__, reverse=True)[:most]

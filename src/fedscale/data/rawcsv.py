@@ -38,6 +38,7 @@ class Dialect:
         header: names of the columns, for files without a header line.
         rename: other spellings of columns in headers, e.g. ``{"new_user_class_level ": "new_user_class_level"}``.
         missing: what stands for a missing value in columns that may have such.
+        twice: whether the first row may be the header once more, which is left out then.
     """
 
     delimiter: str = ","
@@ -45,6 +46,7 @@ class Dialect:
     header: Sequence[str] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ("",)
+    twice: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,11 @@ def read_csv(
     with opened(path, notes) as stream:
         try:
             for batch in _reader(path, stream, columns, dialect):
-                yield Rows(path, first, _typed(path, first, pa.table(batch), columns, dict.fromkeys(optional, missing)))
-                first += len(batch)
+                table = pa.table(batch)
+                if dialect.twice and first == 1 and table.slice(0, 1).to_pylist() == [{name: name for name in columns}]:
+                    table, first = table.slice(1), 2
+                yield Rows(path, first, _typed(path, first, table, columns, dict.fromkeys(optional, missing)))
+                first += len(table)
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise DataError(f"{path}, after row {first - 1}: {_reason(error)}") from None
         except OSError as error:

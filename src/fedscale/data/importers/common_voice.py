@@ -16,6 +16,7 @@ import pyarrow as pa
 from fedscale.data.card import Card, Figures
 from fedscale.data.characters import spoken
 from fedscale.data.importing import Scanned
+from fedscale.data.manifests import manifests, scan_manifests
 from fedscale.data.media import path_column
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Dialect, Rows, read_csv
@@ -53,7 +54,9 @@ CARD: Final = Card(
     source="Mozilla Foundation, https://commonvoice.mozilla.org/datasets",
     layout=(
         "<version>/<language>/{validated,train,dev,test,other,invalidated}.tsv (client_id, path, sentence, ...; no "
-        "quoting) and clips/*.mp3 beside them or one folder higher; reported.tsv names no contributor and is not read"
+        "quoting) and clips/*.mp3 beside them or one folder higher; reported.tsv names no contributor and is not read; "
+        "or FedScale's archive: {train,test}.csv, or client_data_mapping/*.csv: the path of a recording, that of its "
+        "transcript, and the client's number"
     ),
     preprocessing=(
         "every clip once, of the tables validated, train, dev and test (the last three are parts of the first); text "
@@ -66,7 +69,8 @@ CARD: Final = Card(
     verification="real",
     verified=(
         "tables of versions 1-4 (Turkish), 6.1 (Abkhaz), 9-12 (Vietnamese) and 13-16 (Tamil, Persian), up to 60 rows "
-        "each, and three clips; generated recordings in that layout"
+        "each, and three clips; generated recordings in that layout; FedScale's archive made by hand, as the code that "
+        "read it says (github.com/SymbioticLab/FedScale), which was never seen"
     ),
 )
 
@@ -89,8 +93,10 @@ class CommonVoice(SpeechImporter):
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield contributor, sentence and clip of each row."""
         paths = found(raw, *(f"{above}{table}.tsv" for table in self.tables for above in ("", "*/", "*/*/")))
-        if not paths:
-            raise nothing(raw, CARD.name, [f"{table}.tsv" for table in self.tables])
+        if not paths and (lists := manifests(raw)):
+            yield from scan_manifests(lists, notes)
+        elif not paths:
+            raise nothing(raw, CARD.name, [*(f"{table}.tsv" for table in self.tables), "FedScale's train.csv"])
         for path in paths:
             for rows in read_csv(path, COLUMNS, notes, TABS):
                 notes.read += len(rows.table)
