@@ -88,6 +88,7 @@ def test_files_at_the_longest_end_of_a_path(tmp_path: Path) -> None:
     assert places.find(str(put(tmp_path / "outside.wav", "no"))) is None
 
 
+@pytest.mark.soak
 def test_from_raw_files_to_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSCALE_CACHE", str(tmp_path / "cache"))
     archive(tmp_path / "raw")

@@ -91,7 +91,8 @@ def test_photographs(tmp_path: Path, folder: str) -> None:
     pictures(tmp_path / "raw" / "detection")
     dataset, notes = imported(OpenimageDetection, tmp_path / folder, tmp_path / "store", pixels=16)
     assert boxes(dataset) == [[pytest.approx(FIRST), pytest.approx(SECOND)]]
-    x: Any = dataset.client(0).columns["x"][:]
+    column: Any = dataset.client(0).columns["x"]
+    x = column[:]
     assert x.shape == (2, 3, 16, 16)
     assert x[0, 0, :, :6].mean() > 190
     assert x[0, 2, :, 10:].mean() > 190
