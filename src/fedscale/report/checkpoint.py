@@ -26,6 +26,7 @@ from fedscale.files import sync_directory, write_bytes, writing
 State = dict[str, Any]
 
 _PLAIN = (str, int, float, type(None))
+_EXACTLY = {*_PLAIN, bool}
 
 _NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
 
@@ -119,7 +120,7 @@ def _without_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, dict):
         return {_key(key, path): _without_tensors(inner, _under(path, key), tensors) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        if all(isinstance(inner, _PLAIN) for inner in value):
+        if _EXACTLY.issuperset(map(type, value)):  # a column of a thousand numbers is looked through at once
             return list(value)
         return [_without_tensors(inner, _under(path, index), tensors) for index, inner in enumerate(value)]
     if not isinstance(value, _PLAIN):

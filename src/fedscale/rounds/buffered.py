@@ -231,7 +231,9 @@ class BufferedRounds:
             "next_task": self._next_task,
             "evaluated": self._evaluated,
             "fruitless": self._fruitless,
-            "open": [[task, client, version] for task, (client, version) in self._open.items()],
+            "open": list(self._open),
+            "clients": [client for client, _ in self._open.values()],
+            "versions": [version for _, version in self._open.values()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -241,5 +243,5 @@ class BufferedRounds:
         self._next_task = state["next_task"]
         self._evaluated = state["evaluated"]
         self._fruitless = state["fruitless"]
-        self._open = {task: (client, version) for task, client, version in state["open"]}
+        self._open = dict(zip(state["open"], zip(state["clients"], state["versions"], strict=True), strict=True))
         self._busy = {client for client, _ in self._open.values()}

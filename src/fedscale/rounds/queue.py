@@ -61,10 +61,11 @@ class EventQueue:
         heapq.heapify(self._heap)
 
     def state(self) -> list[list[int]]:
-        """Return what a checkpoint keeps: time, kind and number of every event, earliest first."""
-        return [list(order) for order, _ in sorted(self._heap, key=lambda entry: entry[0])]
+        """Return what a checkpoint keeps: times, kinds and numbers of all events, earliest first."""
+        orders = sorted(order for order, _ in self._heap)
+        return [list(column) for column in zip(*orders, strict=True)]
 
     def restore(self, state: Sequence[Sequence[int]]) -> None:
         """Take up events from a checkpoint."""
-        for time, kind, number in state:
+        for time, kind, number in zip(*state, strict=True):
             self.push(_KINDS[kind](time, number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple
+from dataclasses import fields
 from itertools import groupby
 from typing import Any, Final
 
@@ -61,14 +61,18 @@ class Flights(Cohort):
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: one list per column; nothing is closed or trained then."""
         facts = self._facts.values()
-        columns: dict[str, Any] = {name: [getattr(fact, name) for fact in facts] for name in _KEPT}
-        whole = {name: [list(astuple(getattr(fact, name))) for fact in facts] for name in ("effort", "cost")}
-        return columns | whole
+        whole = {"effort": (Effort, [fact.effort for fact in facts]), "cost": (Cost, [fact.cost for fact in facts])}
+        return {name: [getattr(fact, name) for fact in facts] for name in _KEPT} | {
+            name: {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
+            for name, (kind, rows) in whole.items()
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state from a checkpoint."""
-        rows = zip(*(state[name] for name in (*_KEPT, "effort", "cost")), strict=True)
+        costs, efforts = (zip(*state[name].values(), strict=True) for name in ("cost", "effort"))
         self.join(
             TaskFacts(task, client, attempt, version, start, Cost(*cost), samples, Effort(*effort), end)
-            for task, client, attempt, version, start, samples, end, effort, cost in rows
+            for (task, client, attempt, version, start, samples, end), cost, effort in zip(
+                zip(*(state[name] for name in _KEPT), strict=True), costs, efforts, strict=True
+            )
         )
