@@ -94,6 +94,23 @@ def test_pooled_counts_are_the_same_for_any_number_of_workers(many, tmp_path):
     assert one.log.read_bytes() == two.log.read_bytes()
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("name", "metric"), [("multilabel", "macro_ap"), ("click", "auc")])
+def test_whoever_tests_the_same_weights_on_the_same_clients_finds_the_same_curves(name, metric, workers, tmp_path):
+    write_toy(tmp_path / "store", name, clients=40)
+    trained = simulate(job_of(tmp_path / "store", name), tmp_path / "trained", workers=1, observer=Silent())
+    settings = {
+        "initial": str(tmp_path / "trained" / "model.safetensors"),
+        "rounds": {"participants": 20, "count": 1, "over_commitment": 1},
+    }
+    job = job_of(tmp_path / "store", name, testing={}, devices="off", **settings)
+    tested = simulate(job, tmp_path / "tested", workers=workers, observer=Silent())
+    (found,), expected = evaluations(tested.log), evaluations(trained.log)[-1]
+    assert found["totals"] == expected["totals"]
+    assert found["metrics"] == expected["metrics"] and metric in found["metrics"]
+    assert check_log(tested.log).findings == []
+
+
 def test_pooled_counts_are_checked(many, tmp_path):
     one = simulate(many, tmp_path / "one", workers=1, observer=Silent())
     record = evaluations(one.log)[-1]

@@ -15,6 +15,7 @@ from fedscale.core.client import Client, TestResult
 from fedscale.data.card import Card
 from fedscale.data.store import StoreWriter
 from fedscale.errors import JobError
+from fedscale.pooled import Pooled
 from fedscale.report.check import check_log
 from fedscale.report.log import LogWriter, read_log
 from fedscale.section import Component
@@ -30,6 +31,34 @@ class Labels(Client):
     def test(self, client_data, model, conf):
         histogram = np.bincount(client_data.data.columns["y"], minlength=3)
         return TestResult(len(client_data), {"label": histogram, "rows": torch.tensor(len(client_data))})
+
+
+class Clicks(Client):
+    """Says that label 2 is a click, and that the scores of samples are in bins 0, 1, 2, ... in their order."""
+
+    bins = 200
+
+    def test(self, client_data, model, conf):
+        clicked = client_data.data.columns["y"] == 2
+        scores = np.zeros((2, self.bins))
+        scores[clicked.astype(int), np.arange(len(clicked))] = 1
+        return TestResult(len(clicked), {"loss": 1.0, "click_scores": Pooled(scores)})
+
+
+class Coarse(Clicks):
+    """Counts in other bins on client 1."""
+
+    def test(self, client_data, model, conf):
+        self.bins = 100 if conf.client == 1 else 200
+        return super().test(client_data, model, conf)
+
+
+class First(Clicks):
+    """Counts in other bins on client 0, on whom the job is tried, and on client 1."""
+
+    def test(self, client_data, model, conf):
+        self.bins = 200 if conf.client == 2 else 100
+        return super().test(client_data, model, conf)
 
 
 class Moody(Labels):
@@ -142,6 +171,41 @@ def test_who_reports_what_cannot_be_added_is_refused_and_who_fails_fails(three_s
         assert fates == [("completed", None), first, second]
         (evaluate,) = lines(run.log, "evaluate")
         assert (evaluate["clients"], evaluate["sums"]["rows"]) == ([0], [3])
+
+
+def test_a_curve_over_scores_worked_by_hand(three_sets, tmp_path):
+    """By bin, from 0 to 3, nobody clicked 2, 1, 1, 1 times and somebody 1, 2, 1, 0 times.
+
+    A click is above what was not clicked in lower bins, and above half of that in its own: 1 × 1 + 2 × 2.5 + 1 × 3.5
+    of 4 × 5 pairs. Without the client 1: 1, 1, 1, 1 and 1, 1, 1, 0, so 0.5 + 1.5 + 2.5 of 3 × 4.
+    """
+    job = job_on(three_sets, rounds={"participants": 3, "count": 2})
+    run = simulate(job, tmp_path / "all", workers=1, client=Clicks)
+    total = {"size": 400, "places": [0, 1, 2, 3, 200, 201, 202], "counts": [2, 1, 1, 1, 1, 2, 1]}
+    for tested in lines(run.log, "evaluate"):
+        assert (tested["clients"], tested["totals"]) == ([0, 1, 2], {"click_scores": total})
+        assert tested["sums"] == {"loss": [1, 1, 1]}
+        assert tested["metrics"]["auc"] == pytest.approx(9.5 / 20, abs=1e-15)
+    assert {task["bytes_up"] for task in lines(run.log, "task")} == {(1 + 400 + 1) * 8}
+    assert run.metrics.headline["clients_completed"] == 3
+    run.report()
+
+    coarse = simulate(job, tmp_path / "coarse", workers=1, client=Coarse)
+    assert [task["fate"] for task in lines(coarse.log, "task")] == ["completed", "rejected", "completed"] * 2
+    assert "loss, click_scores[200], and not loss, click_scores[400]" in lines(coarse.log, "task")[1]["why"]
+    tested = lines(coarse.log, "evaluate")[1]
+    assert (tested["clients"], tested["metrics"]["auc"]) == ([0, 2], pytest.approx(4.5 / 12, abs=1e-15))
+    for found in (run, coarse):
+        assert check_log(found.log).findings == []
+
+
+def test_what_was_not_admitted_is_in_no_total(three_sets, tmp_path):
+    """The last of the block is refused, whose counts have other places, and the others' are with the first."""
+    job = job_on(three_sets, rounds={"participants": 3, "count": 1})
+    run = simulate(job, tmp_path / "out", workers=1, client=First)
+    assert [task["fate"] for task in lines(run.log, "task")] == ["completed", "completed", "rejected"]
+    (tested,) = lines(run.log, "evaluate")
+    assert tested["totals"]["click_scores"] == {"size": 200, "places": [0, 1, 2, 101], "counts": [2, 1, 1, 1]}
 
 
 def test_what_no_client_can_report_is_refused_before_the_run(three_sets, tmp_path):

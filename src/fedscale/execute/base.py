@@ -26,7 +26,8 @@ class Report:
     """What is known of one trained task beside its update; ``fate`` is set if the update was not admitted.
 
     ``size`` is what would be uploaded, in bytes; it is measured only for clients that must be trained to be priced.
-    ``stateful`` tells that the client has a new state.
+    ``stateful`` tells that the client has a new state. ``pooled`` is as in `ClientSums`, where tasks test: with the
+    first task that was admitted of those done in one go.
     """
 
     task: int
@@ -38,6 +39,7 @@ class Report:
     trace: str = ""
     size: int = 0
     stateful: bool = False
+    pooled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def origin(self) -> tuple[str, ...]:

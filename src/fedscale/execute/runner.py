@@ -17,7 +17,7 @@ from fedscale.data.split import held_out_rows, training_rows
 from fedscale.errors import DataError
 from fedscale.execute.admission import Admission, Holding, Keep, Memory, failed
 from fedscale.execute.base import ClientSums, Report
-from fedscale.execute.sums import admitted_sums, flat_sums, pooled_sums, together
+from fedscale.execute.sums import Form, admitted_sums, flat_sums, pooled_sums, reports_together, together
 from fedscale.job import LocalConf
 from fedscale.learn.algorithms.base import tests_by_itself
 from fedscale.learn.attacked import PoisonedSamples, success
@@ -65,7 +65,7 @@ class Runner:
         max_norm: of updates that are admitted.
         quantiser: makes whole numbers of updates, where their sum is to be exact.
         meter: of the device, if it has one.
-        reported: the names of what every client reports, if tasks test and train nothing.
+        reported: the form of what every client reports, if tasks test and train nothing.
 
     Attributes:
         exact: whether sums are.
@@ -92,7 +92,7 @@ class Runner:
         max_norm: float | None = None,
         quantiser: Quantiser | None = None,
         meter: Meter | None = None,
-        reported: Sequence[str] = (),
+        reported: Form | None = None,
     ) -> None:
         self.alone = True
         self.exact = quantiser is not None
@@ -112,7 +112,7 @@ class Runner:
         )
         self._engines: dict[float, Vectorised] = {}
         self._test_on = test_on
-        self._reported = tuple(reported)
+        self._reported = reported
         self._stack = stack
         if isinstance(model, Model):
             narrow = {width: one.model for width, one in route.algorithm.narrow.items()}
@@ -144,8 +144,8 @@ class Runner:
         self._dataset.prefetch([conf.client for conf in tasks])
         vector = vector.to(self._model.vector.device)
         total = WeightedSum(len(vector), vector.device, exact=self.exact)
-        if self._reported:
-            reports = [self._test_alone(vector, conf, progress) for conf in tasks]
+        if self._reported is not None:
+            reports = reports_together(self._test_alone(vector, conf, self._reported, progress) for conf in tasks)
         elif not self._engines or not tasks:
             reports = [self._train_alone(vector, conf, total, progress) for conf in tasks]
         else:
@@ -211,10 +211,10 @@ class Runner:
 
         return self._guarded(work, vector, conf, progress)
 
-    def _test_alone(self, vector: Tensor, conf: TrainConf, progress: Progress) -> Report:
+    def _test_alone(self, vector: Tensor, conf: TrainConf, form: Form, progress: Progress) -> Report:
         def work() -> Report:
             seed_layers(vector.device, seeds.derive(conf.seed, "layers", conf.task))
-            return admitted_sums(conf.task, self.report(vector, conf.client), self._reported)
+            return admitted_sums(conf.task, self.report(vector, conf.client), form)
 
         return self._guarded(work, vector, conf, progress)
 

@@ -11,6 +11,7 @@ from fedscale.core.plugins import load_plugins
 from fedscale.data.partitions import partitioned
 from fedscale.data.store import open_store
 from fedscale.execute.runner import Holdout, Runner
+from fedscale.execute.sums import Form
 from fedscale.job import InitialConf, LocalConf
 from fedscale.learn.backends import build_learner
 from fedscale.learn.compose import StagesConf, build_attack, build_secure, client_route
@@ -47,7 +48,7 @@ class RunnerSpec(Section):
         local: training on a client, for algorithms that train in tests.
         initial: the file of the initial weights, and its digest when the run began.
         adapters: that the model is given.
-        reported: the names of what every client reports, if tasks test and train nothing.
+        reported: the form of what every client reports, if tasks test and train nothing.
     """
 
     dataset: Path
@@ -73,7 +74,7 @@ class RunnerSpec(Section):
     local: LocalConf = LocalConf()
     initial: tuple[InitialConf, str] | None = None
     adapters: Component | None = None
-    reported: tuple[str, ...] = ()
+    reported: Form | None = None
 
 
 def class_reference(client: type[Client]) -> str:

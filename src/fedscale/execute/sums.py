@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,31 @@ from fedscale.pooled import Pooled, pool
 
 COUNT: Final = "count"
 """What the number of predictions is called among what a task reports."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every client reports, where tasks test: the names of its sums, and how many places its counts have, by name.
+
+    Counts are those of which only the total over clients is wanted (`fedscale.pooled`).
+    """
+
+    sums: tuple[str, ...] = ()
+    places: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, result: ClientSums) -> Form:
+        """Return the form of one client's result."""
+        return cls(tuple(result.sums), {name: record["size"] for name, record in result.pooled.items()})
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a client reports, beside how many predictions they are about."""
+        return len(self.sums) + sum(self.places.values())
+
+    def __str__(self) -> str:
+        """Return the first names, with the number of places in brackets."""
+        return _listed([*self.sums, *(f"{name}[{size}]" for name, size in self.places.items())])
 
 
 def flat_sums(sums: Mapping[str, Any]) -> dict[str, float]:
@@ -52,15 +77,23 @@ def together(results: Sequence[ClientSums]) -> list[ClientSums]:
     return [replace(result, pooled={} if place else total) for place, result in enumerate(results)]
 
 
-def admitted_sums(task: int, result: ClientSums, expected: Sequence[str]) -> Report:
+def admitted_sums(task: int, result: ClientSums, expected: Form) -> Report:
     """Return the report of a task that tested: what the client says, unless it cannot be added to what others say."""
-    if tuple(result.sums) != tuple(expected):
-        why = f"the client reports {_listed(result.sums)}, and not {_listed(expected)} as others do"
+    if Form.of(result) != expected:
+        why = f"the client reports {Form.of(result)}, and not {expected} as others do"
     elif result.count < 0 or not all(math.isfinite(value) for value in result.sums.values()):
         why = "what the client reports is not finite, or counts less than nothing"
     else:
-        return Report(task, metrics={COUNT: result.count, **result.sums})
+        return Report(task, metrics={COUNT: result.count, **result.sums}, pooled=result.pooled)
     return Report(task, fate=Fate.REJECTED, why=why)
+
+
+def reports_together(reports: Iterable[Report]) -> list[Report]:
+    """Return the reports of a block of tasks that tested, with what is pooled in the first that was admitted."""
+    reports = list(reports)
+    total = pool(report.pooled for report in reports)
+    first = next((place for place, report in enumerate(reports) if report.fate is None), None)
+    return [replace(report, pooled=total if place == first else {}) for place, report in enumerate(reports)]
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
@@ -73,6 +106,6 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
         yield from ((f"{name}[{place}]", number) for place, number in enumerate(array.tolist()))
 
 
-def _listed(names: Sequence[str] | Mapping[str, float]) -> str:
-    first = ", ".join(list(names)[:5])
+def _listed(names: Sequence[str]) -> str:
+    first = ", ".join(names[:5])
     return f"{first}, ... ({len(names)})" if len(names) > 5 else first or "nothing"

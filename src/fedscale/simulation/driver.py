@@ -233,7 +233,7 @@ class Simulation:
             self._states.put(trained.stateful, trained.states)
         self._make_version(commit, outcomes, trained, mean_loss(trained))
         if self._testing.in_tasks and trained.reports:
-            self._write_test(commit.version, commit.time, of_tasks(outcomes))
+            self._write_test(commit.version, commit.time, of_tasks(outcomes, trained.reports))
 
     def _make_version(
         self,

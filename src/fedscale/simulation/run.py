@@ -235,7 +235,7 @@ def _assemble(
         Timings(run.directory / "timings.jsonl", workers),
         observer,
         training=Training(parts.local, job.seed, parts.measured, job.device, parts.attackers),
-        testing=Testing(job.evaluate.split, parts.test_clients, parts.dataset.card.task, in_tasks=bool(parts.reported)),
+        testing=Testing(job.evaluate.split, parts.test_clients, parts.dataset.card.task, in_tasks=parts.tested),
         saving=Saving(run.directory / "checkpoints", job.checkpoint_every),
         states=states,
         pace=build_pace(job, parts.split.train, setup.pricer(job, parts)),

@@ -23,6 +23,7 @@ from fedscale.evaluation import TestingConf
 from fedscale.execute.admission import Holding
 from fedscale.execute.base import IntArray
 from fedscale.execute.spec import RunnerSpec, build_runner, class_reference
+from fedscale.execute.sums import Form
 from fedscale.files import digest
 from fedscale.job import AsyncConf, Job, LocalConf, RoundsConf
 from fedscale.learn.algorithms.base import own_training
@@ -55,7 +56,7 @@ from fedscale.simulation.pricing import Pricer
 from fedscale.simulation.testing import (
     TEST_ON,
     check_only_tests,
-    names_reported,
+    form_reported,
     needed,
     participants_of,
     test_clients,
@@ -89,7 +90,7 @@ class Parts:
         secure: hides single updates from the server, if the job says so.
         local: what tasks do.
         rounds: when a round starts, ends and counts.
-        reported: names of the numbers that tasks report that test and train nothing.
+        reported: the form of what tasks report that test and train nothing.
     """
 
     dataset: FederatedDataset
@@ -110,7 +111,12 @@ class Parts:
     local: LocalConf
     rounds: RoundsConf
     secure: Bonawitz | None = None
-    reported: tuple[str, ...] = ()
+    reported: Form | None = None
+
+    @property
+    def tested(self) -> bool:
+        """Whether tasks test, and train nothing."""
+        return self.reported is not None
 
     @property
     def measured(self) -> bool:
@@ -191,8 +197,8 @@ def _only_tested(job: Job, conf: TestingConf, parts: Parts) -> Parts:
         rounds=rounds,
     )
     runner = build_runner(runner_spec(job, parts).model_copy(update={"device": "cpu"}), parts.plugins.client)
-    reported = names_reported(runner, parts.initial, int(participants[0]))
-    return replace(parts, reported=reported, loads=test_loads(conf, parts.loads, len(reported)))
+    form = form_reported(runner, parts.initial, int(participants[0]))
+    return replace(parts, reported=form, loads=test_loads(conf, parts.loads, form.numbers))
 
 
 def _check_models(job: Job, route: ClientRoute, *, tested: bool) -> None:
@@ -376,7 +382,7 @@ def runner_spec(job: Job, parts: Parts) -> RunnerSpec:
 
 def single(job: Job, parts: Parts) -> int:
     """Return how many updates are kept one by one, if every single one of a version is wanted, else 0."""
-    if parts.reported:  # tasks test, and make no updates
+    if parts.tested:  # tasks make no updates
         return 0
     masked = parts.secure is not None and parts.secure.masks
     wanted = masked or parts.plugins.aggregator.needs_updates or build_rule(job.aggregation).needs_updates

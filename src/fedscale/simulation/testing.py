@@ -16,7 +16,7 @@ from fedscale.evaluation import TestingConf
 from fedscale.execute.admission import describe
 from fedscale.execute.base import IntArray
 from fedscale.execute.runner import Runner
-from fedscale.execute.sums import COUNT
+from fedscale.execute.sums import COUNT, Form
 from fedscale.job import EvaluateConf, Job, RoundsConf
 from fedscale.section import Component
 from fedscale.select.testing import participants_needed
@@ -77,25 +77,29 @@ def needed(evaluate: EvaluateConf, counts: IntArray, rounds: RoundsConf) -> int:
     return rounds.participants if evaluate.deviation is None else _limit(evaluate, counts)
 
 
-def names_reported(runner: Runner, vector: Tensor, client: int) -> tuple[str, ...]:
-    """Return the names of what participants report, which are those that ``client`` reports.
+def form_reported(runner: Runner, vector: Tensor, client: int) -> Form:
+    """Return the form of what participants report, which is that of what ``client`` reports.
 
     Raises:
         JobError: its test fails, or reports nothing, or something called as the number of predictions is.
     """
     try:
-        names = tuple(runner.report(vector, client).sums)
+        form = Form.of(runner.report(vector, client))
     except FedScaleError:
         raise
     except Exception as error:
         raise JobError(f"testing: a trial on client {client} failed: {describe(error)}") from error
-    if not names or COUNT in names:
-        raise JobError(f"testing: the sums of a test are {list(names)}: give at least one, and none called {COUNT!r}")
-    return names
+    names = [*form.sums, *form.places]
+    if not form.sums or COUNT in names:
+        raise JobError(f"testing: the sums of a test are {names}: give at least one, and none called {COUNT!r}")
+    return form
 
 
 def test_loads(conf: TestingConf, training: Loads, reported: int) -> Loads:
-    """Return what a task moves that tests: down the model, unless it is not sent, and up numbers and their count."""
+    """Return what a task moves that tests: down the model, unless it is not sent, and up numbers and their count.
+
+    Counts of which only the total is wanted go up whole, zeros too: how many are not 0 is not known before the test.
+    """
     whole = training[1.0, 0]
     down = whole.bytes_down if conf.download else 0
     return {(1.0, 0): replace(whole, bytes_down=down, bytes_up=REPORTED_BYTES * (reported + 1))}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fedscale.effort import ORDINARY, Effort
 from fedscale.errors import RunError
-from fedscale.execute.base import ClientSums, IntArray
+from fedscale.execute.base import ClientSums, IntArray, Report
 from fedscale.execute.sums import COUNT
 from fedscale.job import LocalConf
 from fedscale.learn.conf import TrainConf
@@ -60,11 +60,12 @@ class Testing:
     in_tasks: bool = False
 
 
-def of_tasks(outcomes: Sequence[Outcome]) -> list[ClientSums]:
-    """Return what completed tasks reported that test."""
+def of_tasks(outcomes: Sequence[Outcome], reports: Sequence[Report]) -> list[ClientSums]:
+    """Return what completed tasks reported that test, with what is pooled in the first of them."""
     done = [outcome for outcome in outcomes if outcome.fate is Fate.COMPLETED]
     sums = [{name: value for name, value in outcome.metrics.items() if name != COUNT} for outcome in done]
-    return [ClientSums(one.client, int(one.metrics[COUNT]), own) for one, own in zip(done, sums, strict=True)]
+    results = [ClientSums(one.client, int(one.metrics[COUNT]), own) for one, own in zip(done, sums, strict=True)]
+    return [replace(results[0], pooled=pool(report.pooled for report in reports)), *results[1:]]
 
 
 def summarise(results: Sequence[ClientSums], version: int, task: str) -> Tested:
