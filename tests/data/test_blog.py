@@ -60,7 +60,15 @@ def test_the_table(tmp_path: Path) -> None:
 def test_files_of_clients(tmp_path: Path) -> None:
     written(tmp_path / "raw" / "blog" / "train", **{"1": b"a b\n", "2": b"a\n"})
     dataset, _ = imported(tmp_path, "blog", tmp_path / "raw")
-    assert said(dataset, place(["1", "2"], "1")) == ["a <unknown> <end>"]
+    assert said(dataset, place(["train/1", "train/2"], "train/1")) == ["a <unknown> <end>"]
+
+
+def test_numbers_of_clients_begin_anew_in_each_folder_and_names_do_not(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        written(tmp_path / "raw" / split, **{"1": b"a\n", "ann": b"a a\n"})
+    dataset, _ = imported(tmp_path, "blog", tmp_path / "raw")
+    names = ["train/1", "test/1", "ann"]
+    assert [said(dataset, place(names, name)) for name in names] == [["a <end>"], ["a <end>"], ["a a <end> a a <end>"]]
 
 
 def test_marks_that_somebody_writes_of() -> None:

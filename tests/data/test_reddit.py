@@ -103,8 +103,8 @@ def test_files_of_clients(tmp_path: Path, top: str) -> None:
     month(raw, "hello w\u00e9".encode("latin-1"), f"{top}test/18.txt")
     month(raw, b"\x80pickle", f"{top}train/albert_cached_lm_62")
     dataset, _ = imported(tmp_path, "reddit", raw)
-    assert said(dataset, place(["17", "18"], "17")) == ["hello <unknown> <end> <unknown> <end>"]
-    assert said(dataset, place(["17", "18"], "18")) == ["hello <unknown> <end>"]
+    assert said(dataset, place(["train/17", "test/18"], "train/17")) == ["hello <unknown> <end> <unknown> <end>"]
+    assert said(dataset, place(["train/17", "test/18"], "test/18")) == ["hello <unknown> <end>"]
 
 
 def test_real_comments(tmp_path: Path) -> None:

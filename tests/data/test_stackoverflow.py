@@ -196,6 +196,26 @@ def test_older_hdf5(tmp_path: Path) -> None:
     assert tagged.counts.sum() == 3
 
 
+@pytest.mark.parametrize("top", ["", "stackoverflow"])
+def test_fedscales_text_files(tmp_path: Path, top: str) -> None:
+    for name, text in (
+        ("train/7.txt", "How so ?\n\nhow\n"),
+        ("test/7.txt", "how"),
+        ("train/albert_cached_lm_62", "no"),
+    ):
+        path = tmp_path / "raw" / top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    dataset, notes = imported(tmp_path / "words", "stackoverflow", tmp_path / "raw")
+    names = ["train/7", "test/7"]
+    assert said(dataset, place(names, "train/7")) == ["how <unknown> <unknown> <end> how <end>"]
+    assert said(dataset, place(names, "test/7")) == ["how <end>"]
+    assert (notes.read, notes.skipped) == (3, {})
+    refused(
+        tmp_path, "stackoverflow_tags", tmp_path / "raw", r"nothing of stackoverflow_tags found.*texts without tags"
+    )
+
+
 @pytest.mark.parametrize(
     ("features", "wrong"),
     [

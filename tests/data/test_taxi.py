@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedscale.data.identity import client_digest
 from fedscale.data.importers.taxi import CENTRE, DEGREES, Taxi, _all_at_once, _points, _ways
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Rows
@@ -47,6 +49,45 @@ def test_inputs_and_destinations(tmp_path: Path) -> None:
     np.testing.assert_allclose(columns["y"][0], [CENTRE[1] - 5 * DEGREES, CENTRE[0] + 5 * DEGREES], rtol=1e-6)  # type: ignore[index]
     assert notes.skipped == {"fewer than 4 points": 2, "missing data": 1}
     assert notes.first["missing data"].endswith("train.csv row 3")
+
+
+@pytest.mark.parametrize("above", ["", "taxi_traj"])
+@pytest.mark.parametrize("numbers", [True, False])
+def test_fedscales_files_of_taxis(tmp_path: Path, numbers: bool, above: str) -> None:
+    """Rows as its script writes them: the header of Kaggle's table, and before each row its number."""
+    way = [[CENTRE[0], CENTRE[1] + step * DEGREES] for step in range(4)]
+    folder = tmp_path / "raw" / above
+    for name, ways in (("train/20000001", [way, way[::-1], []]), ("train/20000002", [way]), ("test/20000001", [way])):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(NAMES.split())
+            for place, points in enumerate(ways):
+                row = [1372636858620000589, "C", "nan", "nan", name.split("/")[1], 0, "A", False, json.dumps(points)]
+                writer.writerow([place, *row] if numbers else row)
+    notes = Notes()
+    Taxi(raw=tmp_path / "raw").write(tmp_path / "store", notes)
+    dataset = open_store(tmp_path / "store")
+    order = sorted(["20000001", "20000002"], key=client_digest)
+    north = {"20000001": [CENTRE[1] + 3 * DEGREES, CENTRE[1]], "20000002": [CENTRE[1] + 3 * DEGREES]}
+    for client, name in enumerate(order):
+        np.testing.assert_allclose(dataset.client(client).columns["y"][:][:, 0], north[name], rtol=1e-6)  # type: ignore[index,call-overload]
+    assert (notes.read, notes.skipped) == (4, {"fewer than 4 points": 1})
+
+
+def test_rows_of_other_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "train" / "7.csv"
+    path.parent.mkdir(parents=True)
+    for rows, message in (
+        ([row("7", []), f"1,{row('7', [])}"], r"train/7\.csv, after row 0: .*Expected 9 columns, got 10"),
+        ([f"1,{row('7', [])}", row("7", [])], r"train/7\.csv, after row 0: .*Expected 10 columns, got 9"),
+        ([f"1,2,{row('7', [])}"], r"train/7\.csv, after row 0: .*Expected 9 columns, got 11"),
+        ([f"1,{row('seven', 'x')}"], r"train/7\.csv row 1, column 'POLYLINE': 'x' is no list"),
+    ):
+        path.write_text(HEADER + "".join(rows))
+        with pytest.raises(DataError, match=message):
+            Taxi(raw=tmp_path / "raw").write(tmp_path / "store", Notes())
+        assert [folder.name for folder in tmp_path.iterdir()] == ["raw"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class Dialect:
         rename: other spellings of columns in headers, e.g. ``{"new_user_class_level ": "new_user_class_level"}``.
         missing: what stands for a missing value in columns that may have such.
         twice: whether the first row may be the header once more, which is left out then.
+        unnamed: values at the beginning of rows for which the header has no names.
     """
 
     delimiter: str = ","
@@ -47,6 +48,7 @@ class Dialect:
     rename: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ("",)
     twice: bool = False
+    unnamed: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def read_csv(
 def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dialect) -> pa.RecordBatchReader:
     header = list(dialect.header) or _header(path, stream, dialect)
     header = [dialect.rename.get(name, name) for name in header]
+    header = [f"unnamed {place}" for place in range(dialect.unnamed)] + header
     for name in columns:
         if name not in header:
             raise DataError(f"{path}: no column {name!r} in its header: {nearest(name, header)}")

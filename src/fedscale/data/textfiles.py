@@ -1,4 +1,9 @@
-"""Folders with one text file per client, as in the archives that FedScale once distributed (``train/``, ``test/``)."""
+"""Folders with one text file per client, as in the archives that FedScale once distributed (``train/``, ``test/``).
+
+Of the archives of Reddit and Stack Overflow it is said that clients' ids are in the names of files
+(``benchmark/dataset/{reddit,stackoverflow}`` of github.com/SymbioticLab/FedScale at 7ec441c2); the code that read them
+took every file of a folder for a client (``fedscale/dataloaders/nlp.py``).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +28,14 @@ def _is_text(path: Path) -> bool:
 
 
 def lines_of(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a client's file, the client being the file's name without its ending."""
+    """Yield the lines of a client's file, the client being the file's name without its ending.
+
+    A number has its folder before it, since another folder's means another client (see `fedscale.data.mapping`).
+    """
+    client = f"{path.parent.name}/{path.stem}" if path.stem.isdecimal() else path.stem
     for _, line in read_lines(path, notes):
         notes.read += 1
-        yield path.stem, decoded(line)
+        yield client, decoded(line)
 
 
 def decoded(content: bytes) -> str:

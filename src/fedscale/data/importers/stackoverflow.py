@@ -25,6 +25,7 @@ from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
 from fedscale.data.rawfile import found, nothing
 from fedscale.data.rawposts import Post, prose, read_posts, tags_of
+from fedscale.data.textfiles import folder_files, lines_of
 from fedscale.data.texts import (
     TEXT,
     VOCABULARY,
@@ -67,14 +68,15 @@ _COMMON: Final[Mapping[str, Any]] = {
     "layout": (
         "stackoverflow.sqlite(.lzma), table examples of split_name, client_id and a tf.train.Example with tags (a|b), "
         "title, tokens, type, ...; or older stackoverflow_*.h5, examples/<client>/{tags, title, tokens}; or a site's "
-        "Posts.xml with one <row/> a line: PostTypeId 1 (question) or 2 (answer), OwnerUserId, Title, Body, Tags"
+        "Posts.xml with one <row/> a line: PostTypeId 1 (question) or 2 (answer), OwnerUserId, Title, Body, Tags; or "
+        "FedScale's train/ and test/ with one text file per user, which have no tags"
     ),
     "paper": Figures(clients=342_477, samples=135_000_000),
     "citation": "The TensorFlow Federated Authors: TensorFlow Federated Stack Overflow dataset. 2019",
     "verification": "real",
     "verified": (
         "200 real posts of meta.mathoverflow.net; TensorFlow Federated's database and HDF5 files made by hand in the "
-        "documented layout"
+        "documented layout; text files by hand"
     ),
 }
 _CLEANED: Final = (
@@ -129,8 +131,12 @@ class _Posts(Importer):
             rows = (
                 row for path in paths for row in self._site(path, path.parent.name if len(paths) > 1 else "", notes)
             )
+        elif (paths := folder_files(raw, "stackoverflow")) and self.card.task == "next_token":
+            lines = ((path, line) for path in paths for line in lines_of(path, notes))
+            rows = (self._usable((client, text, ""), str(path), notes) for path, (client, text) in lines)
         else:
-            raise nothing(raw, self.card.name, ["stackoverflow.sqlite.lzma", "stackoverflow_*.h5", "Posts.xml"])
+            files = ["stackoverflow.sqlite.lzma", "stackoverflow_*.h5", "Posts.xml"]
+            raise nothing(raw, self.card.name, [*files, "FedScale's train/ and test/ (texts without tags)"])
         return (row for row in rows if row is not None)
 
     def _site(self, path: Path, site: str, notes: Notes) -> Iterator[Row | None]:

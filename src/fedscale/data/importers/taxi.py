@@ -9,6 +9,7 @@ Destination Prediction", 2015).
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from fedscale import limits
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.columns import to_arrow
 from fedscale.data.importing import Importer, Scanned
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Rows, read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawcsv import Dialect, Rows, read_csv
+from fedscale.data.rawfile import found, nothing, opened
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -69,7 +71,7 @@ CARD: Final = Card(
     layout=(
         "train.csv, every value in quotes: TRIP_ID (not unique), CALL_TYPE, ORIGIN_CALL, ORIGIN_STAND, TAXI_ID, "
         "TIMESTAMP (s, UTC), DAY_TYPE, MISSING_DATA (True or False), POLYLINE ([[longitude, latitude], ...], one point "
-        "every 15 s)"
+        "every 15 s); or FedScale's archive: train/<taxi>.csv, in which the number of the row stands before these"
     ),
     preprocessing=(
         f"trips with missing data or fewer than {SHORTEST} points are left out; the first half of the points is known, "
@@ -95,11 +97,11 @@ class Taxi(Importer):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield taxis, times and ways of the trips that are complete."""
-        paths = found(raw, "train.csv", "*/train.csv")
+        paths = found(raw, "train.csv", "*/train.csv") or found(raw, *(f"{above}train/*.csv" for above in ("", "*/")))
         if not paths:
             raise nothing(raw, CARD.name, ["train.csv (the trips of test.csv end before their destination)"])
         for path in paths:
-            for block in read_csv(path, COLUMNS, notes):
+            for block in read_csv(path, COLUMNS, notes, _dialect(path, notes)):
                 notes.read += len(block.table)
                 ways = _ways(block)
                 missing = pc.utf8_lower(block.table["MISSING_DATA"])
@@ -113,6 +115,17 @@ class Taxi(Importer):
                 kept = np.flatnonzero(whole & long)
                 times = block.table["TIMESTAMP"].to_numpy()[kept]
                 yield Scanned(block.table["TAXI_ID"].take(pa.array(kept)), _samples(ways, kept, times))
+
+
+def _dialect(path: Path, notes: Notes) -> Dialect:
+    """Return how a file is written: FedScale's script put the number of each row before what the header names."""
+    with opened(path, notes) as stream:
+        try:
+            lines = [stream.readline(limits.RAW_LINE_BYTES).decode(errors="replace") for _ in range(2)]
+        except OSError:
+            return Dialect()  # reading it will say what is wrong
+    header, first = (len(next(csv.reader([line]), [])) for line in lines)
+    return Dialect(unnamed=int(first == header + 1))
 
 
 def _note(notes: Notes, reason: str, block: Rows, rows: npt.NDArray[np.bool_]) -> None:
