@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from fedscale.data import words
+from fedscale.data.bilingual import Bilingual, bilingual
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.gather import Gather
 from fedscale.data.importing import Load, Loaded, Scanned
@@ -54,7 +55,10 @@ CARD: Final = Card(
     files=(RawFile(name="europarl.tgz", url="https://www.statmt.org/europarl/v7/europarl.tgz"),),
     layout=(
         'txt/<language>/ep-YY-MM-DD(-NNN).txt with <CHAPTER ID=1>, <SPEAKER ID=3 LANGUAGE="FR" NAME="..."> and <P> '
-        "between paragraphs; or OPUS's raw/<language>/ep-*.xml; the aligned files europarl-v7.fr-en.* name no speaker"
+        "between paragraphs; or OPUS's raw/<language>/ep-*.xml; the aligned files europarl-v7.fr-en.* name no speaker; "
+        "or lists of FedScale's authors, {training,testing}.csv: ClientId, Source, Target; or FedScale's archive, "
+        "en/en.csv and fr/fr.csv with a column client_id or with client_data_mapping/*.csv; its columns were never "
+        "published"
     ),
     preprocessing=(
         "speeches are aligned by file, chapter and speaker's number, then paragraphs where there are as many in both "
@@ -68,7 +72,8 @@ CARD: Final = Card(
     verification="real",
     verified=(
         "two real English source files (41 speakers beside the chair) and a stub of OPUS's files; pairs of languages "
-        "made by hand"
+        "made by hand; lists made by hand as the script that wrote such says (github.com/SymbioticLab/Oort); "
+        "FedScale's archive made by hand: only the names of its files are known"
     ),
 )
 
@@ -80,11 +85,13 @@ class Europarl(TextImporter):
     Attributes:
         pair: the languages, from and to; French to English, or whatever two languages there are, into English.
         words: of a sample at most, where there are two languages.
+        column: which one holds sentences in FedScale's ``en/en.csv`` and ``fr/fr.csv``, if that is in doubt.
     """
 
     vocabulary: Positive = VOCABULARY
     pair: Pair | None = None
     words: Positive = 128
+    column: str | None = None
 
     @property
     def card(self) -> Card:
@@ -93,6 +100,10 @@ class Europarl(TextImporter):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield speakers and what they said, with nothing as the target where there is one language only."""
+        if (archive := _archive(raw)) is not None:
+            pair = self._known_pair(raw, archive.languages)
+            yield from batches(archive.rows(*pair, self.column, notes), ROWS)
+            return
         source, target = self._languages(raw)
         documents = not any(b"<SPEAKER" in _head(path) for path in source)
         if documents:
@@ -105,7 +116,7 @@ class Europarl(TextImporter):
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card with the vocabulary, and what makes rows of tokens."""
         assert self.raw is not None
-        whole = self._languages(self.raw)[1] is not None
+        whole = _archive(self.raw) is not None or self._languages(self.raw)[1] is not None
         columns = COLUMNS if whole else COLUMNS[:1]
         count = functools.partial(count_words, columns=columns)
         known = vocabulary_of(gather.groups(self.clients, self.together), count, self.vocabulary, notes)
@@ -118,7 +129,8 @@ class Europarl(TextImporter):
         if not languages:
             aligned = found(raw, "europarl-v*.??-??.*")
             why = f" ({aligned[0].name} and the like name no speaker)" if aligned else ""
-            raise nothing(raw, CARD.name, [f"txt/<language>/ep-YY-MM-DD.txt{why}", "OPUS's raw/<language>/ep-*.xml"])
+            files = [f"txt/<language>/ep-YY-MM-DD.txt{why}", "OPUS's raw/<language>/ep-*.xml"]
+            raise nothing(raw, CARD.name, [*files, "FedScale's en/en.csv and fr/fr.csv"])
         source, target = self._pair(sorted(languages))
         if source not in languages:
             source, target = target, source
@@ -126,6 +138,13 @@ class Europarl(TextImporter):
             raise DataError(f"{raw}: no files of {target} or {source}; it has {', '.join(sorted(languages))}: set pair")
         others = {path.name.split(".")[0]: path for path in languages.get(target, ())}
         return languages[source], others or None
+
+    def _known_pair(self, raw: Path, there: Sequence[str]) -> tuple[str, str]:
+        """Return two of the languages that are ``there``."""
+        pair = self._pair(there)
+        if missing := {*pair} - {*there}:
+            raise DataError(f"{raw}: nothing of {' and '.join(sorted(missing))}; it has {', '.join(there)}: set pair")
+        return pair
 
     def _pair(self, there: Sequence[str]) -> tuple[str, str]:
         if self.pair is not None:
@@ -137,6 +156,11 @@ class Europarl(TextImporter):
         else:
             source, target = there[0], "fr" if there[0] == "en" else "en"
         return source, target
+
+
+def _archive(raw: Path) -> Bilingual | None:
+    """Return FedScale's files, where there are none of the owner's."""
+    return None if _files(raw) else bilingual(raw)
 
 
 def _files(raw: Path) -> dict[str, list[Path]]:
