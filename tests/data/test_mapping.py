@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedscale.data.catalogue import DATASETS
 from fedscale.data.mapping import Mapping, Part, data_directory, mapping_files, read_mapping
 from fedscale.data.notes import Notes
 from fedscale.errors import DataError
@@ -117,3 +118,14 @@ def test_numbers_are_those_of_their_split_and_names_are_everywhere_the_same(tmp_
         path.write_text(f"{header}\n0,a.png,x,1\nann,b.png,x,1\n")
     names = [part.clients.to_pylist() for part in read_mapping(tmp_path, Notes())]
     assert names == [["test/0", "ann"], ["train/0", "ann"]]
+
+
+@pytest.mark.parametrize("name", ["taobao", "coqa", "waymo", "puffer"])
+def test_mappings_that_nobody_explained_are_not_taken_for_data(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "raw", "client_id,a,b\n1,2,3\n")
+    for raw in (tmp_path / "raw", folder):
+        with pytest.raises(
+            DataError, match=rf"nothing of {name} found: it should have .*never published: add the owner"
+        ):
+            DATASETS.build(name, {"raw": raw}).write(tmp_path / "store", Notes())
+    assert not (tmp_path / "store").exists()

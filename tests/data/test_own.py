@@ -275,6 +275,17 @@ def test_a_mapping_of_fedscale_and_its_files(folders: Path, tmp_path: Path) -> N
     assert elsewhere.fingerprint == dataset.fingerprint
 
 
+def test_numbers_of_clients_begin_anew_in_each_list(tmp_path: Path) -> None:
+    for split, grey in (("train", 50), ("test", 60)):
+        table = tmp_path / "set" / "client_data_mapping" / f"{split}.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("client_id,sample_path,label_name,label_id\n0,a.png,x,0\n")
+        (tmp_path / "set" / split).mkdir()
+        Image.new("L", (4, 4), grey).save(tmp_path / "set" / split / "a.png")
+    dataset = own.from_mapping(tmp_path / "set", tmp_path / "s", shape=(4, 4))
+    assert sorted(client[0][0][0][0] for client in content(dataset)) == [50, 60]
+
+
 def test_a_job_trains_on_own_data(tmp_path: Path) -> None:
     digits = load_dataset("digits")
     whole = [digits[client] for client in range(14)]

@@ -87,10 +87,11 @@ def test_fewer_clients_and_comments(tmp_path: Path) -> None:
     assert imported(tmp_path / "two", "reddit", raw, limit=1)[0].counts.tolist() == [1]
 
 
-def test_leaf(tmp_path: Path) -> None:
+@pytest.mark.parametrize("top", ["", "reddit/"])
+def test_leaf(tmp_path: Path, top: str) -> None:
     users = {"Ann_Q": {"x": ["hello there", "[deleted]"], "y": [{}]}, "bob-x": {"x": [[["<BOS>", "hello", "<PAD>"]]]}}
     content = json.dumps({"users": list(users), "num_samples": [2, 1], "user_data": users}).encode()
-    dataset, notes = imported(tmp_path, "reddit", month(tmp_path / "raw", content, "train/train_data.json"))
+    dataset, notes = imported(tmp_path, "reddit", month(tmp_path / "raw", content, f"{top}train/train_data.json"))
     assert said(dataset, place(PEOPLE, "Ann_Q")) == ["hello <unknown> <end>"]
     assert said(dataset, place(PEOPLE, "bob-x")) == ["hello <end>"]
     assert notes.read == 3

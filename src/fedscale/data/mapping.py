@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from fedscale import limits
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Dialect, Rows, read_csv
-from fedscale.data.rawfile import found, opened
+from fedscale.data.rawfile import found, nothing, opened
 from fedscale.errors import DataError
 
 FOLDER: Final = "client_data_mapping"
@@ -64,6 +64,17 @@ def mapping_files(raw: Path) -> list[Path]:
     """Return the files of the mapping in ``raw``, in the folder above it, or one folder further down."""
     here = ["*.csv"] if raw.name == FOLDER else []
     return found(raw, *here, f"{FOLDER}/*.csv", f"*/{FOLDER}/*.csv")
+
+
+def no_raw_files(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
+    """Return the error of `fedscale.data.rawfile.nothing`, for a dataset whose mapping by FedScale is not read."""
+    error = nothing(raw, name, wanted)
+    if not mapping_files(raw):
+        return error
+    return DataError(
+        f"{error}; {FOLDER} of FedScale's archive is not read, since what its columns stand for was never published: "
+        "add the owner's files"
+    )
 
 
 def data_directory(path: Path) -> Path:

@@ -19,9 +19,10 @@ from fedscale.data import words
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.gather import Gather
 from fedscale.data.importing import Load, Loaded, Scanned
+from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found
 from fedscale.data.rawwhole import Member, read_members
 from fedscale.data.texts import VOCABULARY, TextImporter, batches, count_words, numbered, vocabulary_of
 from fedscale.errors import DataError
@@ -102,7 +103,7 @@ class Coqa(TextImporter):
         """Yield stories and questions."""
         paths = found(raw, "coqa-*.json", "*/coqa-*.json")
         if not paths:
-            raise nothing(raw, CARD.name, ["coqa-train-v1.0.json", "coqa-dev-v1.0.json"])
+            raise no_raw_files(raw, CARD.name, ["coqa-train-v1.0.json", "coqa-dev-v1.0.json"])
         rows = (row for path in paths for row in _questions(path, self.history, notes))
         yield from batches(rows, ROWS)
 

@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
+from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import IntArray
 from fedscale.data.rawcsv import Dialect, Rows, read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -100,7 +101,7 @@ class Puffer(Importer):
         """Yield acknowledgements, then what was sent, day by day."""
         paths = found(raw, "video_sent_*.csv", "*/video_sent_*.csv")
         if not paths:
-            raise nothing(raw, CARD.name, ["video_sent_<day>.csv and video_acked_<day>.csv"])
+            raise no_raw_files(raw, CARD.name, ["video_sent_<day>.csv and video_acked_<day>.csv"])
         for path in paths:
             for block in read_csv(_acknowledged(path), _KEY, notes, _PLAIN):
                 yield _scanned(block, sent=False)

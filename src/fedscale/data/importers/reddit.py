@@ -83,7 +83,7 @@ class Reddit(NextWord):
         """Yield authors and comments."""
         if months := found(raw, *MONTHS, *(f"**/{pattern}" for pattern in MONTHS)):
             rows = (row for path in months for row in _comments(path, notes))
-        elif files := leaf_files(raw):
+        elif files := leaf_files(raw) or leaf_files(raw / CARD.name):
             rows = (row for path in files for row in _leaf(path, notes))
         elif files := folder_files(raw, CARD.name):
             rows = (row for path in files for row in lines_of(path, notes))

@@ -22,9 +22,10 @@ from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.columns import to_arrow
 from fedscale.data.importing import Importer, Scanned
 from fedscale.data.lookup import Lookup, buckets, sizes
+from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Dialect, Rows, Types, read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found
 from fedscale.section import Component
 
 Buckets = Annotated[int, Field(ge=3, le=10_000_000)]
@@ -136,7 +137,7 @@ class Taobao(Importer):
         """Yield users and the fields of what they were shown."""
         paths = _files(raw, "raw_sample")
         if not paths:
-            raise nothing(raw, "taobao", ["raw_sample.csv"])
+            raise no_raw_files(raw, "taobao", ["raw_sample.csv"])
         ads = _advertisements(_files(raw, "ad_feature"), self.buckets, notes)
         users = _profiles(_files(raw, "user_profile"), notes)
         unknown = np.zeros(2, np.int64)

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from fedscale.data.card import Card, Figures
 from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
+from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found
 from fedscale.data.scenes import NOW, STEPS, Scene, read_scene, scenario_id
 from fedscale.data.tfrecord import Place, read_record, read_records
 from fedscale.errors import DataError
@@ -99,7 +100,7 @@ class Waymo(Importer):
         """Yield where each scenario is."""
         paths = found(raw, "**/*.tfrecord", "**/*.tfrecord-*-of-*")
         if not paths:
-            raise nothing(raw, "waymo", ["*.tfrecord-NNNNN-of-NNNNN, in folders or not"])
+            raise no_raw_files(raw, "waymo", ["*.tfrecord-NNNNN-of-NNNNN, in folders or not"])
         for path in paths:
             places, names = [], []
             for place, content in read_records(path, notes):

@@ -111,7 +111,8 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 
 def _listed(root: Path, base: Path) -> Iterator[_Row]:
     for mapping in read_mapping(root, Notes(), ("client", "path", "label")):
-        columns = (mapping.rows.table.column(part).to_pylist() for part in ("client", "path", "label"))
+        table = mapping.rows.table
+        columns = (column.to_pylist() for column in (mapping.clients, table["path"], table["label"]))
         for row, (client, name, label) in enumerate(zip(*columns, strict=True)):
             file = next((place for place in (base / name, base / mapping.split / name) if place.is_file()), None)
             if file is None:
