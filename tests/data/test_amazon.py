@@ -178,3 +178,12 @@ def test_real_reviews(tmp_path: Path, year: str, clients: int, samples: int, rep
     assert (len(dataset), int(dataset.counts.sum())) == (clients, samples)
     assert notes.skipped.get("repeated exactly", 0) == repeats
     nothing_of(dataset.path, "AUSER", "A0000", "user_0001")
+
+
+@pytest.mark.parametrize(
+    "name", ["meta_Music.json", "metadata.json", "All_Amazon_Meta.json", "qa_Music.json", "asin2category.json"]
+)
+def test_files_of_products_are_not_read(tmp_path: Path, name: str) -> None:
+    raw = written(tmp_path / "raw", ROWS)
+    (raw / name).write_text('{"asin": "B1", "title": "a cable"}\n')
+    assert imported(tmp_path, "amazon", raw)[1].read == len(ROWS)

@@ -30,7 +30,7 @@ def written(raw: Path, **files: bytes) -> Path:
     return raw
 
 
-@pytest.mark.parametrize("folder", ["", "blogs"])
+@pytest.mark.parametrize("folder", ["", "blogs", "corpus", "a/b"])
 def test_posts(tmp_path: Path, folder: str) -> None:
     ann = blog(post("The urlLink cat's hat &amp; <b>"), post(" "), post("A cat"))
     bob = blog(post("the\x1f cat's,nbsp;caf\u00e9"), end="").replace("\u00e9".encode(), b"\xe9")
@@ -121,3 +121,11 @@ def test_a_row_without_blogger(tmp_path: Path) -> None:
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     raw = written(tmp_path / "raw", **{"blog.xml": b"<Blog></Blog>"})
     refused(tmp_path, "blog", raw, "nothing of blog found")
+
+
+def test_quotation_marks_of_windows_and_blanks_of_the_web(tmp_path: Path) -> None:
+    ann = blog(post("It\u2019s&nbsp;caf\u00e9")).replace("\u2019".encode(), b"\x92").replace("\u00e9".encode(), b"\xe9")
+    raw = written(tmp_path / "raw", **{ANN: ann, BOB: blog(post("nbsp;it's caf\u00e9 \u2019"))})
+    dataset, _ = imported(tmp_path, "blog", raw)
+    assert said(dataset, place(PEOPLE, PEOPLE[0])) == ["it's café <end>"]
+    assert said(dataset, place(PEOPLE, PEOPLE[1])) == ["it's café <unknown> <end>"]

@@ -143,7 +143,7 @@ GOOD = "\n".join([HEADER, *LINES]) + "\n"
     [
         ("", "no header: the file is empty"),
         ("\n" + GOOD, "no header"),
-        (HEADER, "Empty CSV file|no sample is left of 0 rows"),
+        (HEADER, "no sample is left of 0 rows"),
         (GOOD.replace("client_id", "client"), r"no column 'client_id' in its header: did you mean 'client'"),
         (GOOD.replace("path", "clip", 1), "no column 'path'"),
         (GOOD.replace("sentence", "text", 1), "no column 'sentence'"),

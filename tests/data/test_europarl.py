@@ -169,6 +169,29 @@ def test_sentences() -> None:
     assert pairs("A b. C d.", "E f, g h.") == [("A b. C d.", "E f, g h.")]
 
 
+def test_dirt_of_the_source_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(
+        '<CHAPTER ID=1>\n<SPEAKER ID=3 NAME="Cox AFFILIATION=ELDR">\n<P ALIGN="JUSTIFY">\nOne\n'
+        "<SpeakerType>B\n<BRK>\ntwo\n"
+        '<SPEAKER ID=4 NAME="S<nchez" LANGUAGE="ES" />\nThree\n'
+    )
+    assert [(speech.name, speech.texts) for speech in read_speeches(path, Notes())[1:]] == [
+        ("Cox", ["One two"]),
+        ("S<nchez", ["Three"]),
+    ]
+
+
+def test_a_few_broken_characters_do_no_harm(tmp_path: Path) -> None:
+    path, notes = tmp_path / "ep-09-10-22-009.txt", Notes()
+    path.write_bytes('<CHAPTER ID=1>\n<SPEAKER ID=3 NAME="Ż">\n'.encode() + "zażółć ".encode() * 5 + b"\xc5 g\n")
+    assert read_speeches(path, notes)[1].texts == ["zażółć " * 5 + "\ufffd g"]
+    assert notes.told == ["ep-09-10-22-009.txt: 1 characters from line 3 on are no UTF-8 and became \ufffd"]
+    path.write_bytes(path.read_bytes().replace("zażółć ".encode(), b"", 4))
+    with pytest.raises(DataError, match="line 3: not UTF-8"):
+        read_speeches(path, notes)
+
+
 def test_marks_within_a_line(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text('<CHAPTER ID=1> Title <SPEAKER ID=3 NAME="A, B">One<P>two 1 < 2 <SPEAKER ID=4 NAME="">Three')

@@ -116,7 +116,7 @@ def test_real_rows(tmp_path: Path) -> None:
             ["id,url,landmark_id", "abcdef,x,1"],
             r"none of its 1 photographs is in train_attribution\.csv \(5 photographs\)",
         ),
-        (["id,url,landmark_id"], "Empty CSV file"),
+        (["id,url,landmark_id"], "none of its 0 photographs"),
     ],
 )
 def test_malformed(tmp_path: Path, rows: list[str], message: str) -> None:

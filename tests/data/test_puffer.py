@@ -52,6 +52,37 @@ def test_the_newer_header_and_files_without_folders(tmp_path: Path) -> None:
     assert [int(row.any(axis=1).sum()) for row in x] == [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]
 
 
+def monthly(rows: str, header: str = "") -> str:
+    """Return rows as the monthly archives have them: milliseconds, no index."""
+    lines = []
+    for line in rows.splitlines()[1:]:
+        time, session, _, *rest = line.split(",")
+        lines.append(",".join([str(int(time) // 1_000_000), session, *rest]))
+    return header + "".join(line + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_the_monthly_archives(tmp_path: Path, header: bool) -> None:
+    first = "timestamp,session_id,experiment_id,channel_name,chunk_presentation_timestamp"
+    more = ",resolution,chunk_size,ssim_index,cwnd,in_flight,min_rtt,rtt,delivery_rate"
+    day = {name: text.replace(f"{ANNA},1,7,nbc", f"{ANNA},1,7,abc") for name, text in PUFFER.items()}
+    old = {
+        f"puffer-201901/{kind}_2019-01-26T11.csv": monthly(rows, f"{head}\n" if header else "")
+        for (kind, head), rows in zip([("video_sent", first + more), ("video_acked", first)], day.values(), strict=True)
+    }
+    expected, _ = imported(tmp_path / "new", day)
+    samples, notes = imported(tmp_path / "old", old)
+    assert notes.skipped == {"not acknowledged": 1, "first of its stream": 3}
+    for session, (x, y) in expected.items():
+        np.testing.assert_allclose(samples[session][0], x, rtol=1e-6)
+        np.testing.assert_allclose(samples[session][1], y, rtol=1e-6)
+
+
+def test_a_day_without_rows(tmp_path: Path) -> None:
+    empty = {name.replace("01-0", "02-0"): text.splitlines()[0] + "\n" for name, text in PUFFER.items()}
+    assert imported(tmp_path, PUFFER | empty)[1].read == 7
+
+
 def test_a_time_that_comes_again_is_another_piece(tmp_path: Path) -> None:
     rows = sent(ANNA, 0, 0, 1, 1000) + sent(ANNA, 0, 100, 1, 1000)
     samples, _ = imported(tmp_path, puffer(rows, acked(ANNA, 0, 102, 1) + acked(ANNA, 0, 1, 1)))

@@ -39,6 +39,21 @@ def test_compressed_and_with_a_line_end_in_quotes(tmp_path: Path) -> None:
     assert rows.table.column("who").to_pylist() == ["an\nn", 'b"ob']
 
 
+def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", GOOD.splitlines()[0]) == []
+    assert read(tmp_path / "a.csv", GOOD.splitlines(keepends=True)[0]) == []
+
+
+def test_whole_numbers_as_programs_write_them_that_know_only_others(tmp_path: Path) -> None:
+    (rows,) = read(tmp_path / "a.csv", "who,when,far\na,10.0,1\nb,-2.00,1\nc,9007199254740993,1\n")
+    assert rows.table["when"].to_pylist() == [10, -2, 9007199254740993]
+    (rows,) = read(tmp_path / "a.csv", "who,when,far\na,,1\nb,2.0,1\n", optional=["when"])
+    assert rows.table["when"].to_pylist() == [None, 2]
+    for wrong in ("2.5", "2.", ".0", "1e3", "2.0.0"):
+        with pytest.raises(DataError, match=r"row 2, column 'when': '.*' is not a whole number"):
+            read(tmp_path / "a.csv", f"who,when,far\na,1.0,1\nb,{wrong},1\n")
+
+
 def test_tabs_without_quotes_and_other_spellings(tmp_path: Path) -> None:
     dialect = Dialect(delimiter="\t", quoted=False, rename={"who ": "who"})
     (rows,) = read(tmp_path / "a.tsv", 'who \twhen\tfar\n"ann\t1\t2\n', dialect=dialect)

@@ -183,3 +183,11 @@ def test_malformed_leaf(tmp_path: Path, content: bytes, message: str) -> None:
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     refused(tmp_path, "reddit", month(tmp_path / "raw", b"x", "readme.md"), "nothing of reddit found.*it has readme.md")
+
+
+@pytest.mark.parametrize("name", ["RC_2018-10-01", "RC_2016-10.jsonl", "x/y/AskReddit_comments.ndjson"])
+def test_other_names_of_files(tmp_path: Path, name: str) -> None:
+    raw = month(tmp_path / "raw", lines(COMMENTS), name)
+    month(raw, b"0123  RC_2016-10.zst", "RC_2016-10.zst.sha256")
+    month(raw, b'{"author": "Ann_Q", "title": "x"}', "RS_2016-10")
+    assert imported(tmp_path, "reddit", raw)[0].counts.tolist() == [1, 1]

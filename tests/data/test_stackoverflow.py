@@ -77,6 +77,12 @@ def test_users_of_two_sites_are_not_the_same(tmp_path: Path) -> None:
     assert len(dataset) == 4
 
 
+def test_sites_are_known_by_their_files_where_these_have_names(tmp_path: Path) -> None:
+    for site in ("a.com-", "b.com-"):
+        dump(tmp_path / "raw", row("2", "71", "<p>yes</p>"), name=f"{site}Posts.xml")
+    assert imported(tmp_path, "stackoverflow", tmp_path / "raw")[0].counts.tolist() == [1, 1]
+
+
 def test_parts_of_posts() -> None:
     assert prose("<p>a&lt;b</p><pre class='x'>y\nz</pre>c").split() == ["a<b", "c"]
     assert tags_of("<a-b><c#>") == tags_of("|a-b|c#|") == ["a-b", "c#"]

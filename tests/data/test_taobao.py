@@ -115,7 +115,7 @@ GOOD = TAOBAO["raw_sample.csv"]
     ("file", "text", "message"),
     [
         ("raw_sample", "", "raw_sample.csv: no header: the file is empty"),
-        ("raw_sample", GOOD.splitlines()[0], "Empty CSV file"),
+        ("raw_sample", GOOD.splitlines()[0], "no sample is left of 0 rows"),
         ("raw_sample", GOOD.replace("user,", "userid,"), "no column 'user' in its header: did you mean 'userid'"),
         ("raw_sample", GOOD.replace("900002", "somebody"), "row 2, column 'user': 'somebody' is not a whole number"),
         ("raw_sample", GOOD.replace("1494172799", ""), "row 2, column 'time_stamp': '' is not"),

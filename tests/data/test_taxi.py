@@ -172,6 +172,11 @@ def test_what_says_whether_data_are_missing_is_true_or_false(tmp_path: Path) -> 
         written(tmp_path / "other", row("7", way), row("7", way, "1"))
 
 
+def test_a_taxi_without_a_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 1, column 'TAXI_ID': '' is not a taxi"):
+        written(tmp_path, row("", [[1.0, 2.0]] * 4))
+
+
 def test_trips_that_are_cut_off_are_no_trips(tmp_path: Path) -> None:
     written(tmp_path, row("7", [[1.0, 2.0]] * 4))
     (tmp_path / "raw" / "train.csv").rename(tmp_path / "raw" / "test.csv")

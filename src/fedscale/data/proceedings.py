@@ -20,11 +20,16 @@ from fedscale.data.rawfile import opened
 from fedscale.errors import DataError
 
 _MARK: Final = re.compile(r"<\s*(/?)\s*(CHAPTER|SPEAKER|P|BRK)\b([^>\n]*)(>?)", re.IGNORECASE)
-_OTHER: Final = re.compile(r"<(?:/?s\b[^>]*|/?w\b[^>]*|/?document\b[^>]*|\?xml[^>]*|/?HEAD[^>]*|/?BODY[^>]*)>")
+_OTHER: Final = re.compile(
+    r"<SpeakerType>[^\n]*|<(?:/?s\b[^>]*|/?w\b[^>]*|/?document\b[^>]*|\?xml[^>]*|/?HEAD[^>]*|/?BODY[^>]*)>"
+)
 _ID: Final = re.compile(r'\bID\s*=\s*"?([\w.-]+)"?', re.IGNORECASE)
 _NAME: Final = re.compile(r'\bNAME\s*=\s*"(.*)"', re.IGNORECASE)
-_LAST: Final = re.compile(r'"\s+\w+\s*=.*$')
+_LAST: Final = re.compile(r'"?\s+(?:ID|LANGUAGE|AFFILIATION)\s*=.*$', re.IGNORECASE)
 _BETWEEN: Final = re.compile(r"(?<!\b[A-Z])(?<!\bM[rs])(?<!\bMme)([.!?]+[\"')\]»]*)\s+(?=[\"'(\[«]*[^\W\d_a-zà-öø-ÿ])")
+
+DAMAGE: Final = 20
+"""Of so many characters beyond ASCII, one may be broken, as in the Polish ep-09-10-22-009.txt of release 7."""
 
 CHAIR: Final = re.compile(
     r"(?:(?:the|le|la|der|die|el|il|o|a|de|ο|η) )?"
@@ -116,7 +121,12 @@ def _content(path: Path, notes: Notes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path} line {line}: not UTF-8: {error.reason}") from None
+        text = content.decode("utf-8-sig", errors="replace")
+        broken = text.count("\ufffd")
+        if broken * DAMAGE > sum(character > "\x7f" for character in text):
+            raise DataError(f"{path} line {line}: not UTF-8: {error.reason}") from None
+        notes.tell(f"{path.name}: {broken} characters from line {line} on are no UTF-8 and became \ufffd")
+        return text
 
 
 def _say(speeches: list[Speech], text: str) -> None:

@@ -27,6 +27,9 @@ Types = Mapping[str, pa.DataType]
 
 BLOCK_BYTES: Final = 4 << 20
 
+DECIMAL: Final = r"^(-?\d+)\.0+$"
+"""A whole number, as programs write it that know only others."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -100,7 +103,7 @@ def read_csv(
     first = 1
     with opened(path, notes) as stream:
         try:
-            for batch in _reader(path, stream, columns, dialect):
+            for batch in _reader(path, stream, columns, dialect) or ():
                 table = pa.table(batch)
                 if dialect.twice and first == 1 and table.slice(0, 1).to_pylist() == [{name: name for name in columns}]:
                     table, first = table.slice(1), 2
@@ -112,13 +115,16 @@ def read_csv(
             raise DataError(f"{path}, after row {first - 1}: cannot be read: {error}") from None
 
 
-def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dialect) -> pa.RecordBatchReader:
+def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dialect) -> pa.RecordBatchReader | None:
+    """Return a reader of strings, or nothing if there is no row."""
     header = list(dialect.header) or _header(path, stream, dialect)
     header = [dialect.rename.get(name, name) for name in header]
     header = [f"unnamed {place}" for place in range(dialect.unnamed)] + header
     for name in columns:
         if name not in header:
             raise DataError(f"{path}: no column {name!r} in its header: {nearest(name, header)}")
+    if not stream.peek(1):
+        return None
     parse = pyarrow.csv.ParseOptions(
         delimiter=dialect.delimiter,
         quote_char='"' if dialect.quoted else False,
@@ -157,11 +163,17 @@ def _cast(path: Path, first: int, name: str, values: pa.ChunkedArray, kind: pa.D
     try:
         return values.cast(kind)
     except pa.ArrowInvalid:
+        if pa.types.is_integer(kind) and _decimals(values):
+            return _cast(path, first, name, pc.replace_substring_regex(values, DECIMAL, r"\1"), kind)
         for index, value in enumerate(values.to_pylist()):
             if value is not None and not _fits(value, kind):
                 expected = "a whole number" if pa.types.is_integer(kind) else f"a value of type {kind}"
                 raise DataError(f"{path} row {first + index}, column {name!r}: {value!r} is not {expected}") from None
         raise
+
+
+def _decimals(values: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(values, DECIMAL)).as_py())
 
 
 def _fits(value: str, kind: pa.DataType) -> bool:

@@ -7,8 +7,10 @@ variations, the first of which is what was played: everything up to the first cl
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +24,10 @@ SET: Final = 2
 
 _TOKEN: Final = re.compile(rb"\s*(?:([();])|([A-Za-z]+)\s*((?:\[(?:[^\]\\]|\\.)*\]\s*)+))", re.DOTALL)
 _VALUE: Final = re.compile(rb"\[((?:[^\]\\]|\\.)*)\]", re.DOTALL)
+_ANOTHER: Final = re.compile(rb"\)\s*(\(?\s*;\s*(?:GM|FF|CA|SZ|AP|PB|PW|BR|WR|EV|GN|DT|RU|KM|HA|TM|US|SO|RE|PC)\s*\[)")
+"""Where another game begins: with what only a first node says; variations begin with a move."""
+_CHINESE: Final = re.compile(rb"\bCA\s*\[\s*gb", re.IGNORECASE)
+_HALF: Final = re.compile(rb"[\x81-\xfe]\\\]")
 _STONES: Final = {b"B": BLACK, b"W": WHITE, b"AB": SET + BLACK, b"AW": SET + WHITE}
 
 
@@ -31,52 +37,89 @@ class Game:
 
     Attributes:
         root: the properties of the first node; of a property that comes twice, the first.
-        stones: what was set up or played, in order: (colour, or colour + `SET`; point).
+        stones: what was set up or played, in order: (colour, or colour + `SET`; point); none if it is not `usual`.
     """
 
     root: dict[bytes, bytes]
     stones: list[tuple[int, int]]
 
+    @property
+    def usual(self) -> bool:
+        """Whether it is Go on a board of 19 × 19."""
+        game, size = (self.root.get(name, b"").strip() for name in (b"GM", b"SZ"))
+        return game in (b"", b"1") and size in (b"", b"19", b"19:19")
 
-def read_game(content: bytes) -> Game:
-    """Return the main line of the first game in a file; the opening bracket may be missing, as in some files.
+
+def read_games(content: bytes) -> list[Game]:
+    """Return the main lines of the games in a file; the first opening bracket may be missing, as in some files.
+
+    Text in GB 18030 becomes UTF-8 first: in it, what looks like a bracket or a backslash may be half of a character.
+    It is that by its word (``CA``), or if it is no UTF-8 and cannot be read, or not without a backslash so explained.
 
     Raises:
-        ValueError: it is not SGF, cut off, or no game of Go on a board of 19 × 19; the message says where and what.
+        ValueError: it is not SGF, or cut off, or stones are where none can be; the message says where and what.
     """
-    root: dict[bytes, bytes] = {}
-    stones: list[tuple[int, int]] = []
-    nodes = 0
-    for place, name, values in _tokens(content):
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if _CHINESE.search(content):
+        return _games(content.decode("gb18030", errors="replace").encode())
+    guess = _guess(content)
+    if guess is not None and _HALF.search(content):
+        return _games(guess)
+    try:
+        return _games(content)
+    except ValueError:
+        if guess is None:
+            raise
+        with suppress(ValueError):
+            return _games(guess)
+        raise
+
+
+def _guess(content: bytes) -> bytes | None:
+    """Return text in GB 18030 as UTF-8, ``None`` if it is UTF-8 already, or neither."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        with suppress(UnicodeDecodeError):
+            return content.decode("gb18030").encode()
+    return None
+
+
+def _games(content: bytes) -> list[Game]:
+    begins = [0, *(match.start(1) for match in _ANOTHER.finditer(content))]
+    return [_game(content, begin, end) for begin, end in itertools.pairwise([*begins, len(content)])]
+
+
+def _game(content: bytes, begin: int, end: int) -> Game:
+    game, nodes = Game({}, []), 0
+    for place, name, values in _tokens(content, begin, end):
         if name == b";":
             nodes += 1
         elif name not in (b"(", b")"):
             if nodes == 0:
                 raise ValueError(f"byte {place}: property {_text(name)} before the first node")
             if nodes == 1:
-                root.setdefault(name, values[0])
+                game.root.setdefault(name, values[0])
             if name == b"AE":
                 raise ValueError(f"byte {place}: stones are taken away (AE), which no game does")
-            if name in _STONES:
-                stones += _placed(place, name, values)
+            if name in _STONES and game.usual:
+                game.stones.extend(_placed(place, name, values))
     if nodes == 0:
         raise ValueError("no node: a game begins with (;")
-    _check_board(root)
-    return Game(root, stones)
+    return game
 
 
-def _tokens(content: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
+def _tokens(content: bytes, place: int, end: int) -> Iterator[tuple[int, bytes, list[bytes]]]:
     """Yield what is up to the first closing bracket: where, a sign or a property's name, the property's values."""
-    place = 0
-    while match := _TOKEN.match(content, place):
+    while match := _TOKEN.match(content, place, end):
         place = match.end()
         sign, name, values = match.groups()
         yield match.start(), sign or name, _VALUE.findall(values) if name else []
         if sign == b")":
             return
-    rest = content[place:].strip()
+    rest = content[place:end].strip()
     if not rest:
-        raise ValueError(f"cut off at byte {len(content)}: no closing bracket")
+        raise ValueError(f"cut off at byte {end}: no closing bracket")
     raise ValueError(f"byte {place}: {_text(rest[:20])!r} is neither a node nor a property")
 
 
@@ -97,13 +140,6 @@ def _point(value: bytes) -> int | None:
         return PASS
     column, row = (letter - ord("a") for letter in value) if len(value) == len("pd") else (-1, -1)
     return row * SIZE + column if 0 <= column < SIZE and 0 <= row < SIZE else None
-
-
-def _check_board(root: dict[bytes, bytes]) -> None:
-    if (game := root.get(b"GM", b"1").strip()) not in (b"1", b""):
-        raise ValueError(f"GM[{_text(game[:20])}] is another game than Go, GM[1]")
-    if (size := root.get(b"SZ", b"19").strip()) not in (b"19", b"19:19", b""):
-        raise ValueError(f"SZ[{_text(size[:20])}]: a board of 19 × 19, SZ[19], is wanted")
 
 
 def _text(content: bytes) -> str:

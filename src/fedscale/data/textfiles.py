@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from fedscale.data.notes import Notes
 from fedscale.data.rawjson import read_lines
+
+WINDOWS: Final = {code: bytes([code]).decode("cp1252", errors="ignore") or chr(code) for code in range(0x80, 0xA0)}
+"""What the control characters of Latin-1 are in Windows-1252: quotation marks, dashes."""
 
 
 def folder_files(raw: Path, name: str) -> list[Path]:
@@ -39,8 +43,8 @@ def lines_of(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
 
 
 def decoded(content: bytes) -> str:
-    """Return text as UTF-8, or as Latin-1 where it is not."""
+    """Return text as UTF-8, or where it is not as Windows-1252, which is what Latin-1 means on the web."""
     try:
         return content.decode()
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        return content.decode("latin-1").translate(WINDOWS)

@@ -48,6 +48,9 @@ LAYOUTS: Final = (("reviewerID", "reviewText", "overall"), ("user_id", "text", "
 
 FILES: Final = ("*.json", "*.jsonl")
 
+OTHERS: Final = ("meta_", "metadata.", "all_amazon_meta.", "qa_", "asin2category.", ".")
+"""How the names begin of files of products, and of questions about them, which stand beside those of reviews."""
+
 ROWS: Final = {TEXT: pa.large_string(), "y": pa.uint8(), ONCE: pa.uint64()}
 
 _COMMON: Final[Mapping[str, Any]] = {
@@ -181,7 +184,7 @@ def _review_files(raw: Path) -> list[Path]:
 
 
 def _is_meta(path: Path) -> bool:
-    return path.name.startswith(("meta_", "."))  # of products, not of reviews
+    return path.name.lower().startswith(OTHERS)
 
 
 def _lines(path: Path, notes: Notes) -> Iterator[tuple[str, str, int, int]]:

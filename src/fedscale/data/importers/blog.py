@@ -66,6 +66,8 @@ CARD: Final = Card(
     ),
 )
 
+_BLANK: Final = re.compile("&?nbsp;")
+
 _MARKS: Final = re.compile(rb"</?(?:Blog|date|post)>")
 _NEXT: Final[dict[str, dict[bytes, str]]] = {
     "nothing": {b"<Blog>": "a blog"},
@@ -123,7 +125,7 @@ def posts_of(content: bytes, where: str) -> Iterator[str]:
 
 
 def _blogs(raw: Path) -> list[Path]:
-    return [path for path in found(raw, "*.xml", "blogs/*.xml", "*/blogs/*.xml") if NAME.match(path.name)]
+    return [path for path in found(raw, "*.xml", "*/*.xml", "*/*/*.xml") if NAME.match(path.name)]
 
 
 def _posts(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
@@ -156,4 +158,4 @@ def _table(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
 def _cleaned(rows: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Say links and blanks as other texts do."""
     for blogger, text in rows:
-        yield blogger, html.unescape(text.replace("urlLink", " www.link ").replace("nbsp;", " "))
+        yield blogger, html.unescape(_BLANK.sub(" ", text.replace("urlLink", " www.link ")))

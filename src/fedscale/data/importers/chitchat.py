@@ -78,7 +78,7 @@ class Chitchat(NextWord):
 
 
 def _messages(raw: Path, notes: Notes) -> Iterator[tuple[str, str]]:
-    if files := found(raw, FILE):
+    if files := found(raw, FILE, f"*/{FILE}"):
         yield from _said(files[0], notes)
     elif WHEEL.within(raw).is_file():
         with opened(WHEEL, CARD.name, raw) as archive, tempfile.TemporaryDirectory() as folder:

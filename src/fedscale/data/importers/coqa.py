@@ -101,7 +101,7 @@ class Coqa(TextImporter):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield stories and questions."""
-        paths = found(raw, "coqa-*.json", "*/coqa-*.json")
+        paths = found(raw, "coqa*.json", "*/coqa*.json", "*/*/coqa*.json")
         if not paths:
             raise no_raw_files(raw, CARD.name, ["coqa-train-v1.0.json", "coqa-dev-v1.0.json"])
         rows = (row for path in paths for row in _questions(path, self.history, notes))
@@ -141,7 +141,9 @@ def _of_story(member: Member, history: int, notes: Notes) -> Iterator[tuple[str,
         notes.read += 1
         told.append(asked.get("input_text", str))
         start, end = _place(answered, story)
-        if start < 0 or not story[start:end].strip():
+        if end > len(story):
+            notes.skip("its answer's place is not in the story", answered.where)
+        elif start < 0 or not story[start:end].strip():
             notes.skip("its answer is nowhere in the story", answered.where)
         else:
             yield client, " ".join(told[-1 - 2 * history :]), story[:start], story[start:end], story[end:]
@@ -149,12 +151,15 @@ def _of_story(member: Member, history: int, notes: Notes) -> Iterator[tuple[str,
 
 
 def _place(answer: Member, story: str) -> tuple[int, int]:
-    """Return the characters of an answer, whole words, in the story; -1 stands for an answer that has no place."""
+    """Return the characters of an answer, whole words, in the story.
+
+    -1 stands for an answer that has no place, and an end behind the story for one that cannot be.
+    """
     start, end = answer.get("span_start", int), answer.get("span_end", int)
-    if start == end == -1:
+    if -1 in (start, end):
         return -1, -1
     if not 0 <= start <= end <= len(story):
-        raise DataError(f"{answer.where}: from {start} to {end} is not in a story of {len(story)} characters")
+        return 0, len(story) + 1
     while 0 < start < end and (story[start - 1] + story[start]).isalnum():
         start -= 1
     while start < end < len(story) and (story[end - 1] + story[end]).isalnum():

@@ -22,7 +22,7 @@ from fedscale.data.go import PLANES, Board, IllegalMoveError
 from fedscale.data.importing import Importer, Loaded, Scanned
 from fedscale.data.notes import Notes
 from fedscale.data.rawfile import found, nothing, opened
-from fedscale.data.sgf import BLACK, PASS, SET, SIZE, WHITE, Game, read_game
+from fedscale.data.sgf import BLACK, PASS, SET, SIZE, WHITE, Game, read_games
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -43,13 +43,13 @@ CARD: Final = Card(
     terms="unpack the collection's .7z archives with a tool of your own: https://github.com/featurecat/go-dataset",
     source="featurecat/go-dataset on GitHub: games of the Fox server (foxwq.com), 18 kyu to 9 dan and professionals",
     layout=(
-        "*.sgf at any depth, one game each: (;GM[1]SZ[19]PB[..]PW[..]KM[..]HA[..]AP[..] .. ;B[pd];W[dp] ..), AB for "
-        "handicap stones, broken UTF-8, AP twice, in professional games variations and comments"
+        "*.sgf at any depth, one game each or more: (;GM[1]SZ[19]PB[..]PW[..]KM[..]HA[..]AP[..] .. ;B[pd];W[dp] ..), "
+        "AB for handicap stones, broken UTF-8 or GB 18030, AP twice, in professional games variations and comments"
     ),
     preprocessing=(
         "the main line is everything up to the first closing bracket; a stone that is set up is no move; passes are "
-        "moves. Games by the rules: captures, no suicide, no immediate retaking of a ko. Left out: files of NUL bytes, "
-        "games without a move, games with an illegal one, players without a name"
+        "moves. Games by the rules: captures, no suicide, no immediate retaking of a ko. Left out: files of nothing or "
+        "of NUL bytes, other boards, games without a move, games with an illegal one, players without a name"
     ),
     sample=(
         f"x: uint8 ({len(PLANES)}, {SIZE}, {SIZE}), 0 or 1: {', '.join(PLANES)}; y: int16, row × 19 + column of the "
@@ -84,7 +84,7 @@ class FoxGo(Importer):
         """Yield the two players of each game, with its moves."""
         paths = found(raw, "**/*.sgf", "**/*.SGF")
         if not paths:
-            raise nothing(raw, CARD.name, ["*.sgf, one game each, in folders or not"])
+            raise nothing(raw, CARD.name, ["*.sgf, in folders or not"])
         for start in range(0, len(paths), BATCH):
             played = [player for path in paths[start : start + BATCH] for player in self._players(path, notes)]
             names, colours, games = zip(*played, strict=True) if played else ((), (), ())
@@ -111,40 +111,46 @@ class FoxGo(Importer):
         return Loaded({"x": x, "y": np.array(moves, np.int16)}, kept, {"a game with an illegal move": illegal})
 
     def _players(self, path: Path, notes: Notes) -> Iterator[tuple[bytes, int, bytes]]:
-        """Yield name, colour and game of the two who played it, as far as they can be used."""
-        game = self._game(path, notes)
-        if game is None:
-            return
-        packed = np.array(game.stones, np.int16).tobytes()
-        for colour, key in ((BLACK, b"PB"), (WHITE, b"PW")):
-            notes.read += 1
-            if name := game.root.get(key, b"").strip():
-                yield name, colour, packed
-            else:
-                notes.skip("a player without a name", f"{path}, {key.decode()}")
+        """Yield name, colour and game of the two who played each game, as far as they can be used."""
+        for game in self._games(path, notes):
+            packed = np.array(game.stones, np.int16).tobytes()
+            for colour, key in ((BLACK, b"PB"), (WHITE, b"PW")):
+                notes.read += 1
+                if name := game.root.get(key, b"").strip():
+                    yield name, colour, packed
+                else:
+                    notes.skip("a player without a name", f"{path}, {key.decode()}")
 
-    def _game(self, path: Path, notes: Notes) -> Game | None:
-        """Return the game in a file, ``None`` if there is none."""
+    def _games(self, path: Path, notes: Notes) -> Iterator[Game]:
+        """Yield the games in a file that can be used."""
         with opened(path, Notes()) as file:
             try:
                 content = file.read(limits.RAW_LINE_BYTES)
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error}") from None
-        reason = "a file of NUL bytes" if content and not content.strip(b"\0") else None
+        if not content.strip(b"\0"):
+            _skip("a file of nothing, or of NUL bytes", path, notes)
+            return
         try:
-            game = None if reason else read_game(content)
+            games = read_games(content)
         except ValueError as error:
             if not self.skip_damaged:
                 raise DataError(f"{path}: {error}; to leave such files out, --set skip_damaged=true") from None
-            reason = "a file that cannot be read"
-        else:
-            if game and all(kind >= SET for kind, _ in game.stones):
-                reason = "a game without a move"
-        if reason is None:
-            return game
-        notes.read += 2
-        notes.skip(reason, str(path), rows=2)
-        return None
+            _skip("a file that cannot be read", path, notes)
+            return
+        for game in games:
+            if not game.usual:
+                _skip("not Go on a board of 19 × 19", path, notes)
+            elif all(kind >= SET for kind, _ in game.stones):
+                _skip("a game without a move", path, notes)
+            else:
+                yield game
+
+
+def _skip(reason: str, path: Path, notes: Notes) -> None:
+    """Leave out a game, which is a row of each of its two players."""
+    notes.read += 2
+    notes.skip(reason, str(path), rows=2)
 
 
 def _samples(colour: int, stones: npt.NDArray[np.int16]) -> tuple[list[npt.NDArray[np.uint8]], list[int]]:

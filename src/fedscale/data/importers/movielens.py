@@ -123,7 +123,7 @@ class MovieLens(Importer):
         """Yield viewers, and films with their ratings."""
         theirs, own = found(raw, "ml-100k.inter", "*/ml-100k.inter"), found(raw, "u.data", "*/u.data")
         if not (theirs or own):
-            raise nothing(raw, CARD.name, [WHEEL.file, "ml-100k.inter and ml-100k.item", "u.data and u.item"])
+            raise nothing(raw, CARD.name, [WHEEL.file, "ml-100k.inter and ml-100k.item", "u.data and u.item (100K)"])
         path, dialect = (theirs[0], _TABS) if theirs else (own[0], _OWN)
         films = _films(path.parent, notes)
         for block in read_csv(path, _RATINGS, notes, dialect):

@@ -8,6 +8,7 @@ meet their acknowledgements when a group of sessions is loaded: no file is kept 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fedscale import limits
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
 from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import IntArray
-from fedscale.data.rawcsv import Dialect, Rows, read_csv
-from fedscale.data.rawfile import found
+from fedscale.data.rawcsv import Dialect, Rows, Types, read_csv
+from fedscale.data.rawfile import found, opened
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -44,7 +46,19 @@ _KEY: Final = {
     "video_ts": pa.int64(),
 }
 _SENT: Final = {**_KEY, **dict.fromkeys(MEASURED, pa.float64())}
-_PLAIN: Final = Dialect(quoted=False, rename={"time": "time (ns GMT)"})
+_RENAME: Final = {
+    "time": "time (ns GMT)",
+    "timestamp": "time (ns GMT)",
+    "experiment_id": "expt_id",
+    "channel_name": "channel",
+    "chunk_presentation_timestamp": "video_ts",
+    "chunk_size": "size",
+}
+_MONTHLY: Final = (
+    *("time (ns GMT)", "session_id", "expt_id", "channel", "video_ts", "format"),
+    *("size", "ssim_index", "cwnd", "in_flight", "min_rtt", "rtt", "delivery_rate"),
+)
+"""Columns of the monthly archives of 2019 and 2020, of which the first five are those of ``video_acked``, too."""
 
 CARD: Final = Card(
     name="puffer",
@@ -71,7 +85,7 @@ CARD: Final = Card(
         "<day>/video_sent_<day>.csv: time (ns GMT), session_id, index, expt_id, channel, video_ts, format, size "
         "(bytes), ssim_index, cwnd, in_flight (packets), min_rtt, rtt (µs), delivery_rate (bytes/s), since 2021-06-12 "
         "also buffer, cum_rebuf; <day>/video_acked_<day>.csv: the first six, since then also buffer, cum_rebuf; also "
-        "without folders"
+        "without folders; or the monthly puffer-YYYYMM.tar.gz of before: the same without header and index, time in ms"
     ),
     preprocessing=(
         "a piece meets the first acknowledgement after it of the same session, index, channel and video_ts; its "
@@ -84,7 +98,7 @@ CARD: Final = Card(
     paper=Figures(clients=121_551, samples=15_400_000),
     citation="F. Yan et al.: Learning in situ: a randomized experiment in video streaming. NSDI 2020",
     verification="hand-made",
-    verified="both generations of headers, as the owner's code writes them; rows made by hand, no real ones were seen",
+    verified="three generations of files, as the owner's code writes them; rows made by hand, no real ones were seen",
 )
 
 
@@ -99,13 +113,13 @@ class Puffer(Importer):
 
     def scan(self, raw: Path, notes: Notes) -> Iterator[Scanned]:
         """Yield acknowledgements, then what was sent, day by day."""
-        paths = found(raw, "video_sent_*.csv", "*/video_sent_*.csv")
+        paths = found(raw, "video_sent*.csv", "*/video_sent*.csv", "*/*/video_sent*.csv")
         if not paths:
             raise no_raw_files(raw, CARD.name, ["video_sent_<day>.csv and video_acked_<day>.csv"])
         for path in paths:
-            for block in read_csv(_acknowledged(path), _KEY, notes, _PLAIN):
+            for block in _rows(_acknowledged(path), _KEY, notes):
                 yield _scanned(block, sent=False)
-            for block in read_csv(path, _SENT, notes, _PLAIN):
+            for block in _rows(path, _SENT, notes):
                 notes.read += len(block.table)
                 yield _scanned(block, sent=True)
 
@@ -137,6 +151,35 @@ def _acknowledged(sent: Path) -> Path:
     if not paths:
         raise DataError(f"{sent}: {stem}.csv, which says when its pieces arrived, is not beside it: fetch it too")
     return paths[0]
+
+
+def _rows(path: Path, columns: Types, notes: Notes) -> Iterator[Rows]:
+    """Yield the rows of a file; those of a monthly archive with nanoseconds, and an index that tells channels apart.
+
+    Such files have no index, and a header or none (`dump_data.py` of github.com/StanfordSNR/puffer at 142d5a4a).
+    """
+    first = _first_line(path, notes)
+    headless = first[0].isdigit() and len(first) in (5, len(_MONTHLY))
+    dialect = Dialect(quoted=False, rename=_RENAME, header=_MONTHLY[: len(first)] if headless else ())
+    if not headless and ("index" in first or "session_id" not in first):
+        yield from read_csv(path, columns, notes, dialect)
+        return
+    for block in read_csv(path, {name: kind for name, kind in columns.items() if name != "index"}, notes, dialect):
+        channels = block.table["channel"].combine_chunks().dictionary_encode()
+        codes = np.array([zlib.crc32(name.encode()) for name in channels.dictionary.to_pylist()], np.int64)
+        index = pa.array(codes[channels.indices.to_numpy()])
+        times = pc.multiply(block.table["time (ns GMT)"], 1_000_000)
+        table = block.table.append_column("index", index).set_column(0, "time (ns GMT)", times)
+        yield Rows(path, block.first, table)
+
+
+def _first_line(path: Path, notes: Notes) -> list[str]:
+    with opened(path, notes) as stream:
+        try:
+            line = stream.readline(limits.RAW_LINE_BYTES)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error}") from None
+    return line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").strip().split(",")
 
 
 def _scanned(block: Rows, *, sent: bool) -> Scanned:

@@ -28,7 +28,12 @@ from fedscale.section import Component
 GONE: Final = ("[deleted]", "[removed]")
 """What stands for an author who left, or for a comment that was taken away."""
 
-MONTHS: Final = ("RC_[0-9]*-[0-9]*", "*_comments", "*_comments.jsonl")
+MONTHS: Final = tuple(
+    f"{name}{ending}"
+    for name in ("RC_[0-9][0-9][0-9][0-9]-[0-9][0-9]", "RC_[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]", "*_comments")
+    for ending in ("", ".json", ".jsonl", ".ndjson")
+)
+"""Names of months, days and subreddits."""
 
 CARD: Final = Card(
     name="reddit",

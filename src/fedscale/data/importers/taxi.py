@@ -103,6 +103,7 @@ class Taxi(Importer):
         for path in paths:
             for block in read_csv(path, COLUMNS, notes, _dialect(path, notes)):
                 notes.read += len(block.table)
+                block.refuse("TAXI_ID", pc.equal(block.table["TAXI_ID"], ""), "a taxi")
                 ways = _ways(block)
                 missing = pc.utf8_lower(block.table["MISSING_DATA"])
                 block.refuse(
