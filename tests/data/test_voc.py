@@ -80,7 +80,7 @@ def test_boxes_of_clients(tmp_path: Path, folder: str) -> None:
         [pytest.approx(row) for row in rows] for rows in by_digest({"trainval/0": [FIRST, SECOND], "test/0": [FOURTH]})
     ]
     assert dataset.card.label_names == ("magpie", "sea turtle", "tortoise")
-    assert (notes.read, notes.skipped) == (5, SKIPPED)
+    assert (notes.read, notes.skipped) == (8, SKIPPED)
     assert dataset.card.without == ("x",)
     no_name_in(tmp_path / "store", ONE, FOUR, "trainval/0")
 

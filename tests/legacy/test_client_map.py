@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import lzma
 import pickle
 from pathlib import Path
@@ -13,8 +14,11 @@ from typer.testing import CliRunner
 
 from fedscale import limits
 from fedscale.cli.main import app
+from fedscale.data.catalogue import DATASETS
+from fedscale.data.notes import Notes
+from fedscale.data.store import open_store
 from fedscale.errors import DataError
-from fedscale.legacy.clientmap import read_client_map, write_mapping
+from fedscale.legacy.clientmap import read_client_map, write_image_lists, write_mapping
 
 ENTRIES = {"yes_742d6431_nohash_1.wav": 7, "no_742d6431_nohash_0.wav": 7, "yes_0a7c2a8d_nohash_0.wav": 3}
 
@@ -102,3 +106,46 @@ def test_the_published_map(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.exception
     assert result.stdout.startswith("2,187 clients, 103,171 samples; per client: min ")
     assert len((tmp_path / "client_data_mapping/train.csv").read_text().splitlines()) == 103_172
+
+
+def objects(root: Path) -> Path:
+    """The early archive of Open Images: two objects of one author, one of another in both splits, one of no class."""
+    names = ["train/4fa8__m_01.jpg", "train/4fa8__m_0x.jpg", "train/b37f__m_02.jpg", "test/7e85__m_02.jpg"]
+    for name in [*names, "train/no object.jpg", "test/7e85__m_02.png"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"no image")
+    (root / "classTags").write_text("m_02\nm_00\nm_01\n")
+    return dump(root, {"4fa8": 33, "b37f": 9, "7e85": 9, "249e": 5})
+
+
+def test_images_of_objects_are_listed_with_their_classes(tmp_path: Path) -> None:
+    root = tmp_path / "openImg"
+    result = CliRunner().invoke(app, ["convert-map", str(objects(root)), "--out", str(root)])
+    assert result.exit_code == 0, result.exception
+    head = "client_id,sample_name,sample_category,category_id\n"
+    lists = {path.name: path.read_text() for path in (root / "client_data_mapping").iterdir()}
+    assert lists == {
+        "train.csv": head + "author0,4fa8__m_01.jpg,m_01,2\nauthor1,b37f__m_02.jpg,m_02,0\n",
+        "test.csv": head + "author1,7e85__m_02.jpg,m_02,0\n",
+    }
+    assert "train.csv: 2 objects, 1 of classes that classTags lacks\n" in result.stdout
+    (root / "classTags").unlink()
+    ((path, rows, others), _) = write_image_lists(read_client_map(root / "clientDataMap"), root)
+    assert (path.name, rows, others) == ("train.csv", 3, 0)
+    assert path.read_text().splitlines()[1:3] == ["author0,4fa8__m_01.jpg,m_01,0", "author0,4fa8__m_0x.jpg,m_0x,2"]
+    picture = io.BytesIO()
+    pytest.importorskip("PIL.Image").new("RGB", (9, 9)).save(picture, "JPEG")
+    for image in root.rglob("*.jpg"):
+        image.write_bytes(picture.getvalue())
+    DATASETS.build("openimage", {"raw": root, "pixels": 8}).write(tmp_path / "store", Notes())
+    dataset = open_store(tmp_path / "store")
+    assert sorted(dataset.counts.tolist()) == [2, 2]
+    assert dataset.card.label_names == ("m_01", "m_02", "m_0x")
+
+
+def test_a_map_of_another_archive(tmp_path: Path) -> None:
+    path = objects(tmp_path)
+    (tmp_path / "test" / "ffff__m_00.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"test/ffff__m_00\.jpg: the map has no client of 'ffff': is it of another"):
+        write_image_lists(read_client_map(path), tmp_path)
+    assert not (tmp_path / "client_data_mapping").exists()

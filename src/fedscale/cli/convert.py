@@ -70,14 +70,18 @@ def convert_map(
 ) -> None:
     """Make the CSV file of which client has which samples from the pickle of early releases; say how sizes are spread.
 
-    With the folder beside the media, `fedscale data import` reads both. Example:
+    With the folder beside the media, `fedscale data import` reads both. Images of objects (<image>__<class>.jpg) that
+    are in train/ and test/ of the folder are listed with their classes. Example:
     fedscale convert-map speech_commands/clientDataMap --out speech_commands
     """
     from fedscale.data.census import size_quantiles
-    from fedscale.legacy.clientmap import read_client_map, write_mapping
+    from fedscale.legacy.clientmap import read_client_map, write_image_lists, write_mapping
 
     found = read_client_map(old)
-    path = write_mapping(found, out)
+    lists = write_image_lists(found, out)
+    paths = [f"{path}: {rows:,} objects, {others:,} of classes that classTags lacks" for path, rows, others in lists]
+    paths = paths or [str(write_mapping(found, out))]
     sizes = " · ".join(f"{name} {size:,}" for name, size in size_quantiles(found.counts()).items())
     typer.echo(f"{len(found.counts()):,} clients, {len(found.names):,} samples; per client: {sizes}")
-    typer.echo(f"wrote {path}")
+    for path in paths:
+        typer.echo(f"wrote {path}")

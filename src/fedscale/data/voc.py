@@ -150,6 +150,7 @@ def _scanned(annotations: Annotations, clients: Sequence[str], paths: Sequence[s
         except LookupError as error:
             notes.skip(str(error), path)
             continue
+        notes.read += max(len(boxes) - 1, 0)  # the image itself was counted, boxes are what is left out
         usable = [box for box in boxes if box[1] < box[3] and box[2] < box[4]]
         notes.skip(AREA, path, len(boxes) - len(usable))
         notes.skip("an image without objects", path, not boxes)

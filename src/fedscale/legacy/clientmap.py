@@ -1,7 +1,10 @@
 """Who has which samples, as early releases of the original kept it: a pickle of one dictionary, file name to client.
 
 ``speech_commands/clientDataMap`` has 103,171 entries such as ``'yes_742d6431_nohash_1.wav': 0``; ``imageToAuthor`` of
-Open Images maps names of images to authors. Later releases have a CSV file instead, which this becomes.
+Open Images maps names of images to authors. Later releases have CSV files instead, which this becomes. The early
+archive of Open Images says what an image shows in its name: ``{train,test}/<image>__<class>.jpg``, and ``classTags``
+lists the classes in the order of their numbers (``data-preprocess-script`` and the loader ``OPENIMG`` of
+github.com/SymbioticLab/Oort).
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +28,14 @@ from fedscale.traces.unpickle import load_plain
 
 _SPEECH: Final = re.compile(r"(?P<word>[a-z]+)_[0-9a-f]+_nohash_\d+\.wav")
 """Names of recordings of spoken words, flat in one folder."""
+
+
+_OBJECT: Final = re.compile(r"(?P<image>.+?)__(?P<tag>.+?)(?:__.*)?\.jpg")
+"""Names of images of objects, in the folder of their split."""
+
+CLASSES: Final = "classTags"
+
+HEADER: Final = ("client_id", "sample_name", "sample_category", "category_id")
 
 
 @dataclass(frozen=True)
@@ -91,13 +103,52 @@ def write_mapping(found: ClientMap, directory: Path) -> Path:
     Columns are client_id, sample_name, sample_category, category_id; categories are numbered in alphabetical order.
     Where names do not tell what a sample is, the first two columns are all that is known.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     numbers = {word: number for number, word in enumerate(sorted({*found.words}))}
-    writer.writerow(["client_id", "sample_name", *(["sample_category", "category_id"] if found.words else [])])
     columns = [found.clients.tolist(), found.names]
     columns += [found.words, [numbers[word] for word in found.words]] if found.words else []
-    writer.writerows(zip(*columns, strict=True))
-    path = directory / "client_data_mapping" / "train.csv"
+    return _written(directory, "train", zip(*columns, strict=True), HEADER[: len(columns)])
+
+
+def write_image_lists(found: ClientMap, directory: Path) -> list[tuple[Path, int, int]]:
+    """Write ``client_data_mapping/{train,val,test}.csv`` for the images of objects in ``directory``.
+
+    Returns:
+        Each list, how many objects it has, and how many were left out since `CLASSES` lacks what they show; nothing if
+        there are no such images.
+
+    Raises:
+        DataError: an image is in no entry of the map.
+    """
+    splits = {split: _objects(directory / split) for split in ("train", "val", "test")}
+    tags = sorted({tag for objects in splits.values() for _, _, tag in objects})
+    listed = directory / CLASSES
+    classes = [line.strip() for line in listed.read_text(errors="replace").splitlines()] if listed.is_file() else tags
+    numbers = {tag: number for number, tag in enumerate(classes)}
+    authors = dict(zip(found.names, found.clients.tolist(), strict=True))
+    for split, objects in splits.items():
+        for name, image, _ in objects:
+            if image not in authors:
+                where = directory / split / name
+                raise DataError(f"{where}: the map has no client of {image!r}: is it of another archive?")
+    written = []
+    for split, objects in splits.items():
+        # a name, since a number would be another client in another list
+        rows = [(f"author{authors[image]}", name, tag, numbers[tag]) for name, image, tag in objects if tag in numbers]
+        if objects:
+            written.append((_written(directory, split, rows, HEADER), len(rows), len(objects) - len(rows)))
+    return written
+
+
+def _objects(folder: Path) -> list[tuple[str, str, str]]:
+    """Return name, image and class of each image of an object, in the order of their names."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [(name, match["image"], match["tag"]) for name in names if (match := _OBJECT.fullmatch(name))]
+
+
+def _written(directory: Path, split: str, rows: Iterable[Sequence[object]], header: Sequence[str]) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *rows])
+    path = directory / "client_data_mapping" / f"{split}.csv"
     write_text(path, text.getvalue())
     return path
