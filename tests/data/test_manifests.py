@@ -71,6 +71,15 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     assert open_store(tmp_path / "again" / "store").card.without == ("x",)
 
 
+def test_a_recording_counts_once(tmp_path: Path) -> None:
+    archive(tmp_path / "raw")
+    rows = ["train/wav/a.wav,train/txt/gone.txt,0", *["train/wav/b.wav,train/txt/b.txt,0"] * 2]
+    put(tmp_path / "raw" / "train.csv", "\n".join([HEADER, *rows]) + "\n")
+    notes = imported(tmp_path, tmp_path / "raw")
+    assert texts(tmp_path / "store") == by_client({"train/0": ["two it's"], "test/0": ["été"]})
+    assert notes.skipped == {"the transcript is not there": 1, "told of before": 1}
+
+
 def test_the_owners_tables_come_first(tmp_path: Path) -> None:
     archive(tmp_path / "raw")
     put(tmp_path / "raw" / "train.tsv", "client_id\tpath\tsentence\nx\ty.mp3\tOwner\n")

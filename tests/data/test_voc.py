@@ -85,6 +85,15 @@ def test_boxes_of_clients(tmp_path: Path, folder: str) -> None:
     no_name_in(tmp_path / "store", ONE, FOUR, "trainval/0")
 
 
+def test_a_few_images_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive(tmp_path / "raw")
+    whole, _ = imported(OpenimageDetection, tmp_path / "raw", tmp_path / "whole")
+    monkeypatch.setattr("fedscale.limits.SCANNED_ROWS", 2)
+    parts, notes = imported(OpenimageDetection, tmp_path / "raw", tmp_path / "parts")
+    assert parts.fingerprint == whole.fingerprint
+    assert notes.skipped == SKIPPED
+
+
 @pytest.mark.parametrize("folder", ["raw", "raw/detection", "raw/detection/client_data_mapping"])
 def test_photographs(tmp_path: Path, folder: str) -> None:
     archive(tmp_path / "raw" / "detection")
