@@ -167,13 +167,20 @@ def _cast(path: Path, first: int, name: str, values: pa.ChunkedArray, kind: pa.D
             return _cast(path, first, name, pc.replace_substring_regex(values, DECIMAL, r"\1"), kind)
         for index, value in enumerate(values.to_pylist()):
             if value is not None and not _fits(value, kind):
-                expected = "a whole number" if pa.types.is_integer(kind) else f"a value of type {kind}"
-                raise DataError(f"{path} row {first + index}, column {name!r}: {value!r} is not {expected}") from None
+                raise DataError(
+                    f"{path} row {first + index}, column {name!r}: {value!r} is not {_called(kind)}"
+                ) from None
         raise
 
 
 def _decimals(values: pa.ChunkedArray) -> bool:
     return bool(pc.any(pc.match_substring_regex(values, DECIMAL)).as_py())
+
+
+def _called(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "a whole number"
+    return "a number" if pa.types.is_floating(kind) else f"a value of type {kind}"
 
 
 def _fits(value: str, kind: pa.DataType) -> bool:
