@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Dialect, Rows, read_csv
+from fedscale.data.rawcsv import Dialect, Rows, first_values, read_csv
 from fedscale.errors import DataError
 
 TYPES = {"who": pa.large_string(), "when": pa.int64(), "far": pa.float64()}
@@ -108,3 +108,23 @@ def test_damaged_compression(tmp_path: Path, content: bytes) -> None:
 def test_absent(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         list(read_csv(tmp_path / "a.csv", TYPES, Notes()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD.replace("\n", "\r"), r"'who,when,extra,far\\rann,1,x,0\.5\\rbob,2,y,1' .* let them end with line feeds"),
+        ("x" * 200_000, "cannot be divided into values: field larger than field limit"),
+        (",".join(["x" * 1_000] * 9), "no column 'who' in its header: did you mean 'x{40}'"),
+    ],
+)
+def test_headers_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"a\.csv: .*{message}"):
+        read(tmp_path / "a.csv", text)
+
+
+def test_first_values(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, values in ((b"", []), (b'\xef\xbb\xbfa ,"b,""c"\r\n1,2', ["a ", 'b,"c']), (b"\n1", [])):
+        path.write_bytes(text)
+        assert first_values(path, Notes()) == values

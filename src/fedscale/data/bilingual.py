@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fedscale.data.mapping import header_of, mapping_files, read_mapping
+from fedscale.data.mapping import mapping_files, read_mapping
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import read_csv
+from fedscale.data.rawcsv import first_values, read_csv
 from fedscale.data.rawfile import found
 from fedscale.errors import DataError, nearest
 
@@ -125,7 +125,7 @@ def _owner(one: str | None, other: str | None, where: str, source: Path) -> str:
 
 def _columns(path: Path, column: str | None, notes: Notes) -> tuple[str, str | None]:
     """Return the column of sentences, and that of clients if there is one."""
-    header = header_of(path, notes)
+    header = first_values(path, notes)
     others = [name for name in header if name not in ("", CLIENT)]  # a table of pandas begins with one without a name
     if column is not None and column not in header:
         raise DataError(f"{path}: no column {column!r} in its header: {nearest(column, header)}")

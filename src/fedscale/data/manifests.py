@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from fedscale import limits
 from fedscale.data.characters import spoken
 from fedscale.data.importing import Scanned
-from fedscale.data.mapping import FOLDER, header_of, mapping_files
+from fedscale.data.mapping import FOLDER, mapping_files
 from fedscale.data.media import path_column
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Rows, read_csv
+from fedscale.data.rawcsv import Rows, first_values, read_csv
 from fedscale.data.rawfile import found
 from fedscale.errors import DataError
 
@@ -46,7 +46,7 @@ def scan_manifests(paths: Sequence[Path], notes: Notes) -> Iterator[Scanned]:
     for path in paths:
         base = path.parent.parent if path.parent.name == FOLDER else path.parent
         places = Places((base, base / path.name.split(".")[0]))
-        header = header_of(path, notes)
+        header = first_values(path, notes)
         if len(header) < 3 or len(set(header)) < len(header) or header[0] == "client_id":
             raise DataError(f"{path}: its header is {', '.join(header)!r}, but a row has {WANTED}")
         sound, text, client = header[:3]

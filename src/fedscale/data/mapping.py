@@ -8,7 +8,6 @@ they are known by their places.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fedscale import limits
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Dialect, Rows, read_csv
-from fedscale.data.rawfile import found, nothing, opened
+from fedscale.data.rawcsv import Dialect, Rows, first_values, read_csv
+from fedscale.data.rawfile import found, nothing
 from fedscale.errors import DataError
 
 FOLDER: Final = "client_data_mapping"
@@ -97,10 +95,10 @@ def read_mapping(raw: Path, notes: Notes, parts: Sequence[Part] = ("client", "pa
 
 
 def _read(path: Path, notes: Notes, parts: Sequence[Part]) -> Iterator[Rows]:
-    header = header_of(path, notes)
+    header = first_values(path, notes)
     if len(header) < FEWEST or len(set(header)) < len(header):
         wanted = "client_id, sample_path, label_name, label_id"
-        raise DataError(f"{path}: its header is {', '.join(header)!r}, but a mapping has {wanted}")
+        raise DataError(f"{path}: its header is {', '.join(header)[:200]!r}, but a mapping has {wanted}")
     names = {part: header[_place(part, len(header))] for part in parts}
     types = {name: pa.int64() if name == names.get("label") else pa.large_string() for name in names.values()}
     for rows in read_csv(path, types, notes, Dialect(twice=True)):  # VLOG's script wrote each header twice
@@ -111,17 +109,6 @@ def _read(path: Path, notes: Notes, parts: Sequence[Part]) -> Iterator[Rows]:
 def _place(part: Part, values: int) -> int:
     place = PLACES[part] % values
     return place if part != "name" or values > FEWEST else values - 1
-
-
-def header_of(path: Path, notes: Notes) -> list[str]:
-    """Return the names in the header of a CSV file; none if it is empty."""
-    with opened(path, notes) as stream:
-        try:
-            line = stream.readline(limits.RAW_LINE_BYTES)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error}") from None
-    text = line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").strip()
-    return next(csv.reader([text])) if text else []
 
 
 def _check(rows: Rows, parts: Sequence[Part]) -> None:

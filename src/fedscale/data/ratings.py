@@ -5,7 +5,6 @@ Those of 2014 have no header and the reviewer first, those of 2018 the product f
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,11 +12,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from fedscale import limits
 from fedscale.data.importing import Scanned
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Dialect, read_csv
-from fedscale.data.rawfile import opened
+from fedscale.data.rawcsv import Dialect, first_values, read_csv
 from fedscale.errors import DataError
 
 STARS: Final = 5
@@ -47,12 +44,8 @@ def read_ratings(path: Path, notes: Notes) -> Iterator[Scanned]:
 
 def _header(path: Path, notes: Notes) -> list[str]:
     """Return the names of the columns of a file without a header; nothing if it has one."""
-    with opened(path, notes) as stream:
-        try:
-            line = stream.readline(limits.RAW_LINE_BYTES).decode(errors="replace").strip()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error}") from None
-    values = next(csv.reader([line]), [])
+    values = first_values(path, notes)
+    line = ",".join(values)
     if "rating" in values:
         return []
     if len(values) != 4:

@@ -25,6 +25,9 @@ from fedscale.errors import DataError, nearest
 
 Types = Mapping[str, pa.DataType]
 
+MARK: Final = b"\xef\xbb\xbf"
+"""The byte order mark with which some files begin."""
+
 BLOCK_BYTES: Final = 4 << 20
 
 DECIMAL: Final = r"^(-?\d+)\.0+$"
@@ -122,7 +125,9 @@ def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dial
     header = [f"unnamed {place}" for place in range(dialect.unnamed)] + header
     for name in columns:
         if name not in header:
-            raise DataError(f"{path}: no column {name!r} in its header: {nearest(name, header)}")
+            raise DataError(
+                f"{path}: no column {name!r} in its header: {nearest(name, [each[:40] for each in header])}"
+            )
     if not stream.peek(1):
         return None
     parse = pyarrow.csv.ParseOptions(
@@ -140,11 +145,40 @@ def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dial
 
 
 def _header(path: Path, stream: io.BufferedReader, dialect: Dialect) -> list[str]:
-    line = stream.readline(limits.RAW_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
-    if not line.strip():
+    line = stream.readline(limits.RAW_LINE_BYTES)
+    if not line.removeprefix(MARK).strip():
         raise DataError(f"{path}: no header: the file is empty")
-    text = line.rstrip("\r\n")
-    return next(csv.reader([text], delimiter=dialect.delimiter)) if dialect.quoted else text.split(dialect.delimiter)
+    return divided(path, line, dialect)
+
+
+def first_values(path: Path, notes: Notes) -> list[str]:
+    """Return the values of the first line of a file (which may be compressed), none if it is empty.
+
+    Raises:
+        DataError: the file is absent, damaged, or no CSV.
+    """
+    with opened(path, notes) as stream:
+        try:
+            line = stream.readline(limits.RAW_LINE_BYTES)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error}") from None
+    return divided(path, line, Dialect())
+
+
+def divided(path: Path, line: bytes, dialect: Dialect) -> list[str]:
+    """Return the values of one of the first lines of the file at ``path``.
+
+    Raises:
+        DataError: it cannot be divided.
+    """
+    text = line.removeprefix(MARK).decode(errors="replace").rstrip("\r\n")
+    if not dialect.quoted:
+        return text.split(dialect.delimiter)
+    try:
+        return next(csv.reader([text], delimiter=dialect.delimiter), [])
+    except csv.Error as error:
+        why = "its lines end with carriage returns alone: let them end with line feeds" if "\r" in text else str(error)
+        raise DataError(f"{path}: not CSV: {text[:40]!r} cannot be divided into values: {why}") from None
 
 
 def _typed(path: Path, first: int, table: pa.Table, columns: Types, missing: Mapping[str, pa.Array]) -> pa.Table:

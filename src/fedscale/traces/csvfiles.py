@@ -183,9 +183,12 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield number and fields of every row that is not empty, the header first; only messages need the others."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
-        for fields in reader:
-            if fields:
-                yield reader.line_num, [field.strip() for field in fields]
+        try:
+            for fields in reader:
+                if fields:
+                    yield reader.line_num, [field.strip() for field in fields]
+        except csv.Error as error:
+            raise TraceError(f"{path} row {reader.line_num}: not CSV: {error}") from None
 
 
 def _is_number(text: str) -> bool:

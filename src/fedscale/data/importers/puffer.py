@@ -19,14 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fedscale import limits
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
 from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import IntArray
-from fedscale.data.rawcsv import Dialect, Rows, Types, read_csv
-from fedscale.data.rawfile import found, opened
+from fedscale.data.rawcsv import Dialect, Rows, Types, first_values, read_csv
+from fedscale.data.rawfile import found
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -158,8 +157,8 @@ def _rows(path: Path, columns: Types, notes: Notes) -> Iterator[Rows]:
 
     Such files have no index, and a header or none (`dump_data.py` of github.com/StanfordSNR/puffer at 142d5a4a).
     """
-    first = _first_line(path, notes)
-    headless = first[0].isdigit() and len(first) in (5, len(_MONTHLY))
+    first = first_values(path, notes)
+    headless = len(first) in (5, len(_MONTHLY)) and first[0].isdigit()
     dialect = Dialect(quoted=False, rename=_RENAME, header=_MONTHLY[: len(first)] if headless else ())
     if not headless and ("index" in first or "session_id" not in first):
         yield from read_csv(path, columns, notes, dialect)
@@ -171,15 +170,6 @@ def _rows(path: Path, columns: Types, notes: Notes) -> Iterator[Rows]:
         times = pc.multiply(block.table["time (ns GMT)"], 1_000_000)
         table = block.table.append_column("index", index).set_column(0, "time (ns GMT)", times)
         yield Rows(path, block.first, table)
-
-
-def _first_line(path: Path, notes: Notes) -> list[str]:
-    with opened(path, notes) as stream:
-        try:
-            line = stream.readline(limits.RAW_LINE_BYTES)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error}") from None
-    return line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").strip().split(",")
 
 
 def _scanned(block: Rows, *, sent: bool) -> Scanned:

@@ -9,7 +9,6 @@ Destination Prediction", 2015).
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.columns import to_arrow
 from fedscale.data.importing import Importer, Scanned
 from fedscale.data.notes import Notes
-from fedscale.data.rawcsv import Dialect, Rows, read_csv
+from fedscale.data.rawcsv import Dialect, Rows, divided, read_csv
 from fedscale.data.rawfile import found, nothing, opened
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -122,10 +121,9 @@ def _dialect(path: Path, notes: Notes) -> Dialect:
     """Return how a file is written: FedScale's script put the number of each row before what the header names."""
     with opened(path, notes) as stream:
         try:
-            lines = [stream.readline(limits.RAW_LINE_BYTES).decode(errors="replace") for _ in range(2)]
-        except OSError:
+            header, first = (len(divided(path, stream.readline(limits.RAW_LINE_BYTES), Dialect())) for _ in range(2))
+        except (OSError, DataError):
             return Dialect()  # reading it will say what is wrong
-    header, first = (len(next(csv.reader([line]), [])) for line in lines)
     return Dialect(unnamed=int(first == header + 1))
 
 
