@@ -84,9 +84,9 @@ class Cohort:
         )
 
 
-def to_columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """Return one list per attribute of ``outcomes``, as a checkpoint keeps them."""
-    return {field.name: [getattr(outcome, field.name) for outcome in outcomes] for field in fields(Outcome)}
+def to_columns(rows: Sequence[Any], kind: type[Any] = Outcome) -> dict[str, list[Any]]:
+    """Return one list per attribute of ``rows`` of the dataclass ``kind``, as a checkpoint keeps them."""
+    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
 
 
 def from_columns(columns: Mapping[str, list[Any]]) -> list[Outcome]:

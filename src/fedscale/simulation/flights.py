@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from itertools import groupby
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from fedscale.effort import Effort
 from fedscale.outcomes import Fate
 from fedscale.report.recorder import TaskFacts
 from fedscale.rounds.cost import Cost
-from fedscale.simulation.cohort import Cohort
+from fedscale.simulation.cohort import Cohort, to_columns
 from fedscale.units import Micros
 
 _KEPT: Final = ("task", "client", "attempt", "version", "start", "samples", "end")
@@ -61,11 +60,9 @@ class Flights(Cohort):
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: one list per column; nothing is closed or trained then."""
         facts = self._facts.values()
-        whole = {"effort": (Effort, [fact.effort for fact in facts]), "cost": (Cost, [fact.cost for fact in facts])}
-        return {name: [getattr(fact, name) for fact in facts] for name in _KEPT} | {
-            name: {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
-            for name, (kind, rows) in whole.items()
-        }
+        columns: dict[str, Any] = {name: [getattr(fact, name) for fact in facts] for name in _KEPT}
+        effort = to_columns([fact.effort for fact in facts], Effort)
+        return columns | {"effort": effort, "cost": to_columns([fact.cost for fact in facts], Cost)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state from a checkpoint."""
