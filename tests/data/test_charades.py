@@ -75,6 +75,15 @@ def test_videos_and_frames(tmp_path: Path, kind: str) -> None:
         np.testing.assert_allclose(middle, expected[name], atol=20)
 
 
+def test_videos_beside_the_table_and_a_table_that_is_there_twice(tmp_path: Path) -> None:
+    put(tmp_path / "raw" / "Charades_v1_train.csv", charades(ROWS))
+    put(tmp_path / "raw" / "Charades_v1_train (1).csv", charades(ROWS))
+    video(tmp_path / "raw" / "46GP8.mp4", [RED] * 4)
+    notes = imported(tmp_path, tmp_path / "raw", frames=2, size=16)
+    assert actions(tmp_path / "store") == [[[92, 147]]]
+    assert notes.skipped == {"told of before": 3, "the video is not there": 2}
+
+
 def test_damaged_videos_are_counted(tmp_path: Path) -> None:
     put(tmp_path / "raw" / "Charades_v1_train.csv", charades(ROWS))
     video(tmp_path / "raw" / "Charades_v1_480" / "46GP8.mp4", [RED] * 3)

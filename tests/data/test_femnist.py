@@ -106,7 +106,9 @@ def test_leaf_files(tmp_path: Path) -> None:
 def test_parts_of_leaf_are_put_together(tmp_path: Path) -> None:
     leaf(tmp_path / "data/train/a.json", {"w": (FLAT[:1], [1])})
     leaf(tmp_path / "data/test/a.json", {"w": (FLAT[1:2], [2])})
-    for place in (tmp_path, tmp_path / "data"):
+    (tmp_path / "leaf").mkdir()
+    (tmp_path / "leaf" / "femnist").symlink_to(tmp_path)
+    for place in (tmp_path, tmp_path / "data", tmp_path / "leaf"):
         dataset, _ = imported(Femnist, place, tmp_path / f"store-{place.name}")
         assert [sorted(row) for row in labels(dataset)] == [[1, 2]]
 
@@ -289,6 +291,8 @@ def test_folders_are_found_at_any_level(tmp_path: Path) -> None:
     for raw in (tmp_path, tmp_path / "a", tmp_path / "a/b"):
         assert folder(raw, "by_write") == tmp_path / "a/b/by_write"
     assert folder(tmp_path, "by_class") is None
+    (tmp_path / "c/by_class/by_class").mkdir(parents=True)  # as archives come out that are unpacked into their name
+    assert folder(tmp_path, "by_class") == tmp_path / "c/by_class/by_class"
 
 
 @given(st.binary(min_size=784, max_size=784))

@@ -108,6 +108,39 @@ def test_a_division_of_2017(tmp_path: Path) -> None:
     assert notes.skipped == {"an image that is not in geo_100": 1, "the image is not there": 2}
 
 
+def test_divisions_as_their_authors_publish_them(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    rows = ["user_id,image_id,class,label", "0,aa11,5,2001", "0,bb22,6,2002", "1,cc33,5,2001"]
+    table(raw / "inaturalist-user-120k", "federated_train_user_120k.csv", *rows)
+    table(raw / "inaturalist-user-120k", "test.csv", "image_id,class,label", "dd44,5,2001")
+    text(raw / "train2017.json", coco((1, "train_val_images/Aves/aa11.jpg", "ann", 2)))  # its labels are others
+    dataset, _ = imported(Inaturalist, raw, tmp_path / "users")
+    assert labels(dataset) == by_digest({"0": [5, 6], "1": [5]})
+    assert dataset.card.label_names is None
+    table(tmp_path / "geo", "federated_train_geo_1k.csv", *rows)
+    dataset, _ = imported(Inaturalist, tmp_path / "geo", tmp_path / "places", split="geo_1k")
+    assert labels(dataset) == by_digest({"0": [5, 6], "1": [5]})
+    refused(Inaturalist, tmp_path / "geo", tmp_path / "out" / "store", "no federated_train_user_120k.csv.*geo_1k")
+
+
+def test_files_of_other_years(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    text(raw / "train2018.json", coco((1, "train_val2018/Aves/2/a.jpg", "ann", 2)))
+    text(raw / "inat2018_locations" / "train2018_locations.json", '[{"id": 1, "lat": 1.5, "user_id": 7}]')
+    dataset, _ = imported(Inaturalist, raw, tmp_path / "store")
+    assert labels(dataset) == [[2]]
+    newer = {"latitude": float("nan"), "longitude": None, "location_uncertainty": 12}
+    for name in ("train", "train_mini"):  # 2021's second file is a part of the first
+        whole = json.loads(coco((1, f"{name}/0002_Aves/a.jpg", "ann", 2)))
+        whole["images"][0] |= newer
+        text(tmp_path / "newer" / f"{name}.json", json.dumps(whole))
+    dataset, _ = imported(Inaturalist, tmp_path / "newer", tmp_path / "both")
+    assert labels(dataset) == [[2]]
+    (tmp_path / "newer" / "train.json").unlink()
+    dataset, _ = imported(Inaturalist, tmp_path / "newer", tmp_path / "small")
+    assert labels(dataset) == [[2]]
+
+
 def test_fedscales_archive(tmp_path: Path) -> None:
     mapping(tmp_path / "inature", train=["3,x/1.jpg,oak,4", "3,x/2.jpg,elm,1"], test=["5,x/3.jpg,oak,4"])
     for number in (1, 2, 3):
@@ -166,7 +199,12 @@ def one(**changes: Any) -> dict[str, Any]:
         ),
         (one(annotations=[ANNOTATION | {"category_id": 10**9}]), r"'category_id': 1000000000 is not from 0"),
         (one(annotations=[ANNOTATION | {"image_id": "1"}]), r"annotations\[0\], field 'image_id': '1' is not a whole"),
-        (one(annotations=[ANNOTATION | {"image_id": 8}]), "no sample is left of 1 rows"),
+        (
+            one(annotations=[ANNOTATION | {"image_id": 8}]),
+            "no sample is left of 1 rows: 1 an annotation of an image that the file lacks",
+        ),
+        (one(images=[{"id": 1, "file_name": "a.jpg"}]), "no sample is left of 1 rows: 1 no rights_holder"),
+        (one(images=[IMAGE | {"id": float("nan")}]), r"images\[0\], field 'id': nan is not a whole number"),
         (one(categories=[{"id": 2}]), r"categories\[0\], field 'name': None is not text"),
         ([IMAGE], r"'\[' stands where { should"),
     ],

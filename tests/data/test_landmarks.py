@@ -40,6 +40,20 @@ def test_authors(tmp_path: Path) -> None:
     no_name_in(tmp_path / "store", "Example, Ann", "Bob", "Dan")
 
 
+def test_the_clean_part_and_other_names_of_the_division(tmp_path: Path) -> None:
+    clean = ["landmark_id,images", f"90,{IDS[0]} {IDS[2]}", f"7,{IDS[1]}"]
+    table(tmp_path / "raw", "train_clean.csv", *clean)
+    table(tmp_path / "raw", "train_attribution.csv", *ATTRIBUTION)
+    dataset, notes = imported(Landmarks, tmp_path / "raw", tmp_path / "store")
+    assert labels(dataset) == by_digest({"Example, Ann": [1, 0], "Bob": [1]})
+    assert (notes.read, dataset.card.label_names) == (3, ("7", "90"))
+    table(tmp_path / "raw", "train_clean.csv", *clean, "5,abc ../x")
+    refused(Landmarks, tmp_path / "raw", tmp_path / "out" / "store", r"row 3, column 'images': 'abc \.\./x' is not ids")
+    table(tmp_path / "small" / "datasets", "mini_gld_train_split.csv", "user_id,image_id,class", f"12,{IDS[0]},3")
+    dataset, _ = imported(Landmarks, tmp_path / "small", tmp_path / "users")
+    assert labels(dataset) == [[0]]
+
+
 def test_images_in_folders_by_digit(tmp_path: Path) -> None:
     owners(tmp_path / "raw")
     plain(tmp_path / "raw/train/0/0/0/00000000000001e5.jpg", (9, 9, 9))

@@ -71,6 +71,7 @@ def test_without_films(tmp_path: Path) -> None:
         ({"ml-100k.inter": INTER.replace("\t3\t1", "\t3\t6")}, r"row 2, column 'rating': 6\.0 is not from 1 to 5"),
         ({"ml-100k.inter": INTER.replace("\t3\t1", "\t3\tnan")}, "row 2, column 'rating': nan is not"),
         ({"ml-100k.inter": INTER.replace("rating:float", "stars")}, "no column 'rating'"),
+        ({"ml-100k.item": ITEM.split("\n")[0]}, "ml-100k.item: no film in it"),
     ],
 )
 def test_malformed(tmp_path: Path, changed: dict[str, str | bytes], message: str) -> None:

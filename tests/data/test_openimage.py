@@ -95,6 +95,13 @@ def test_objects_by_author_without_images(tmp_path: Path, folder: str) -> None:
     no_name_in(tmp_path / "store", ANN, BOB, CAT, "people/", "Same Name")
 
 
+def test_lists_without_authors_are_left_alone(tmp_path: Path) -> None:
+    owners(tmp_path / "raw")
+    table(tmp_path / "raw", "train-images-boxable.csv", "image_name,image_url", f"{ONE}.jpg,https://x/{ONE}.jpg")
+    dataset, _ = imported(Openimage, tmp_path / "raw", tmp_path / "store")
+    assert labels(dataset) == by_digest({ANN: [1, 0, 1], BOB: [0]})
+
+
 def test_objects_are_cut_out(tmp_path: Path) -> None:
     owners(tmp_path / "raw")
     pictures(tmp_path / "raw")
@@ -217,7 +224,7 @@ def test_real_authors(tmp_path: Path) -> None:
         ([BOXES, f"{ONE},xclick,/m/a,1,0,1,,1,0,0,0,0,0"], r"column 'YMin': '' is not a number"),
         ([BOXES, f"{ONE},xclick,/m/a,1,0,1"], "Expected 13 columns, got 6"),
         ([BOXES.replace("LabelName", "Label"), box(ONE, "/m/a", 0, 1, 0, 1)], "no column 'LabelName'.*'Label'"),
-        ([BOXES], "no row that can be used"),
+        ([BOXES], "no sample is left|no row that can be used|none of the 0 boxes"),
         ([""], "no header"),
     ],
 )

@@ -27,7 +27,7 @@ def write_idx(path: Path, code: int, array: npt.NDArray[np.generic]) -> None:
 
 def write_raw(raw: Path, rows: dict[str, int] | None = None) -> None:
     """Write small raw files: writer = row modulo 3 (plus 10 in the test part), class = row modulo 10."""
-    raw.mkdir(exist_ok=True)
+    raw.mkdir(exist_ok=True, parents=True)
     for part, count in (rows or {"train": 7, "test": 4}).items():
         number = np.arange(count)
         labels = np.zeros((count, 8), dtype=">i4")
@@ -55,10 +55,22 @@ def test_what_to_do_without_the_files(tmp_path: Path) -> None:
         DataError, match=r"`fedscale data get qmnist` fetches it .* `fedscale data import qmnist --from"
     ):
         load_dataset("qmnist", cache=tmp_path)
-    with pytest.raises(
-        DataError, match=r"neither qmnist-train-images-idx3-ubyte nor qmnist-train-images.*\.gz is there"
-    ):
+    with pytest.raises(DataError, match=r"nothing of qmnist found: it should have qmnist-train-images-idx3-ubyte\.gz"):
         load_dataset("qmnist", cache=tmp_path, raw=str(tmp_path))
+
+
+def test_one_part_and_labels_alone(tmp_path: Path) -> None:
+    write_raw(tmp_path / "QMNIST" / "raw", {"train": 7})
+    dataset = load_dataset("qmnist", cache=tmp_path / "one", raw=str(tmp_path))
+    assert dataset.counts.tolist() == [3, 2, 2]
+    write_raw(tmp_path / "raw")
+    (tmp_path / "raw" / "qmnist-test-images-idx3-ubyte").unlink()
+    dataset = load_dataset("qmnist", cache=tmp_path / "two", raw=str(tmp_path / "raw"))
+    assert dataset.counts.tolist() == [3, 2, 2]
+    (tmp_path / "raw" / "qmnist-train-images-idx3-ubyte").unlink()
+    dataset = load_dataset("qmnist", cache=tmp_path / "three", raw=str(tmp_path / "raw"))
+    assert (dataset.counts.tolist(), dataset.card.without) == ([3, 2, 2, 2, 1, 1], ("x",))
+    assert list(dataset.client(0).columns) == ["y"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +145,8 @@ def test_real_label_files_have_disjoint_writers() -> None:
         pytest.skip(f"{SAMPLES} is absent: no real QMNIST labels")
     from fedscale.data.idx import find_idx, read_idx
 
-    labels = [read_idx(find_idx(SAMPLES, f"qmnist-{part}-labels-idx2-int"), 0x0C, 2) for part in ROWS]
+    paths = [find_idx(SAMPLES, f"qmnist-{part}-labels-idx2-int") for part in ROWS]
+    labels = [read_idx(path, 0x0C, 2) for path in paths if path is not None]
     train, test = (set(part[:, 2].tolist()) for part in labels)
     assert [part.shape for part in labels] == [(60_000, 8), (60_000, 8)]
     assert (len(train), len(test), len(train & test)) == (539, 535, 0)

@@ -33,6 +33,13 @@ def test_byte_order_marks_and_line_ends(tmp_path: Path, text: str) -> None:
     assert rows.table.column("far").to_pylist() == [0.5, 1.5]
 
 
+@pytest.mark.parametrize("text", ["who,when,far", "who,when,far\n", "who,when,far\r\n\r\n"])
+def test_a_header_alone_is_a_table_without_rows(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "a.csv", text) == []
+    with pytest.raises(DataError, match="no column 'who'"):
+        read(tmp_path / "a.csv", text.replace("who", "whom"))
+
+
 def test_compressed_and_with_a_line_end_in_quotes(tmp_path: Path) -> None:
     text = 'who,when,far\n"an\nn",1,2\n"b""ob",3,4\n'
     (rows,) = read(tmp_path / "a.csv.gz", gzip.compress(text.encode()))

@@ -14,7 +14,7 @@ from fedscale import limits
 from fedscale.data.encoded import DECODERS
 from fedscale.data.mel import Mel, hertz, mels, triangles
 from fedscale.data.mp3 import is_mp3, without_tags
-from fedscale.data.sound import keep_sound, read_sound
+from fedscale.data.sound import is_cut_off, keep_sound, read_sound
 from fedscale.errors import DataError, JobError
 
 RAW = Path(__file__).parents[3] / "shared" / "data" / "raw"
@@ -153,6 +153,8 @@ EMPTY, NAN = encoded(np.zeros(0, np.float32)), encoded(np.array([0, np.nan], np.
         GOOD[:4],
         GOOD[:20],
         GOOD[:44],
+        GOOD[:1000],
+        GOOD[:-1],
         GOOD.replace(b"fmt ", b"fmx "),
         GOOD.replace(b"WAVE", b"WEVA"),
         GOOD[:22] + b"\0\0" + GOOD[24:],  # no channels
@@ -171,6 +173,17 @@ def test_malformed_recordings(content: bytes) -> None:
         keep_sound(content, 16_000)
     with pytest.raises(ValueError, match=r"^not a recording|^a recording with"):
         wave(4)(content)
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFF_FFFF])
+def test_wav_files_of_writers_who_did_not_know_the_length(length: int) -> None:
+    told = (len(GOOD) - 44).to_bytes(4, "little")
+    assert GOOD[36:44] == b"data" + told
+    streamed = GOOD[:40] + length.to_bytes(4, "little") + GOOD[44:]
+    if length:
+        np.testing.assert_array_equal(read_sound(streamed), read_sound(GOOD))
+    assert not is_cut_off(streamed)
+    assert not is_cut_off(GOOD + b"LIST")
 
 
 def test_recordings_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

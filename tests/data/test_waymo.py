@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import struct
 from pathlib import Path
@@ -90,6 +91,24 @@ def test_two_scenarios_and_one_that_comes_twice(tmp_path: Path) -> None:
         assert SCENE.name.encode() not in path.read_bytes()
 
 
+def test_parts_of_other_lengths(tmp_path: Path) -> None:
+    car = CAR.states
+    test, longer = (Scenario(name, [Agent(1, states)]) for name, states in (("t", car[:11]), ("l", [*car, *car])))
+    blind = {f"state/future/{name}": b"" for name in ("x", "y", "bbox_yaw", "velocity_x", "velocity_y", "valid")}
+    records = {
+        "scenario/testing/testing.tfrecord-00000-of-00150": record(scenario(test)),
+        "scenario/training_20s/training_20s.tfrecord-00000-of-01000": record(scenario(longer, now=100)),
+        "tf_example/testing/testing_tfexample.tfrecord-00000-of-00150": record(example(Scenario("e", [CAR]), **blind)),
+    }
+    with pytest.raises(DataError, match=r"no sample is left of 3 rows: 3 a scenario of another length than 9\.1 s"):
+        imported(tmp_path, records)
+    samples, notes = imported(tmp_path, {"scenario/training/training.tfrecord-00000-of-01000": record(scenario(SCENE))})
+    assert [len(x) for x, _ in samples.values()] == [3]
+    assert notes.skipped == {"a scenario of another length than 9.1 s (of testing or training_20s)": 3}
+    with pytest.raises(DataError, match=r"b\.tfrecord\.gz: compressed.*unpack it first"):
+        imported(tmp_path / "packed", {"b.tfrecord.gz": gzip.compress(record(scenario(SCENE)))})
+
+
 def test_checksums() -> None:
     assert crc32c(b"123456789") == 0xE3069283
     assert [crc32c(bytes(32)), crc32c(b"\xff" * 32)] == [0x8A9136AA, 0x62A8AB43]  # RFC 3720, B.4
@@ -146,7 +165,7 @@ NAN = Agent(1, [(math.nan, *state[1:]) for state in CAR.states])
         (record(message((5, b"x")) + b"\x0b"), "record 1: byte 3: a field of the unknown kind 3"),
         (record(scenario(Scenario("x", [SHORT]))), "a track with 90 states, not 91"),
         (record(scenario(Scenario("x", [NAN]))), "record 1: a state that is not finite"),
-        (record(scenario(SCENE, now=9)), "current_time_index is not 10"),
+        (record(scenario(SCENE, now=9)), "current_time_index is 9, not 10"),
         (record(message((1, message((1, b"abc"))))), "record 1: byte"),
         (bare(type=b""), "record 1: no feature 'state/type'"),
         (bare(past__x=floats([0.0] * 49)), "feature 'state/past/x': 49 numbers, not 50 finite ones"),

@@ -19,6 +19,7 @@ from fedscale.data.importing import Importer, Load, Loaded
 from fedscale.data.media import any_media, read_media
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import take
+from fedscale.data.rawfile import lacking
 from fedscale.data.video import strip_of_folder, strip_of_video
 from fedscale.section import Component, Positive
 
@@ -51,7 +52,8 @@ class VideoImporter(Importer):
         """Return the card and how files are read; labels alone if there is no video."""
         if any_media(gather, self.clients):
             return self.card, self.load
-        notes.tell(f"no videos under {self.raw}: labels and clients only; statistics can be had, training cannot")
+        assert self.raw is not None
+        notes.tell(lacking(self.raw, "videos"))
         return self.card.model_copy(update={"without": ("x",)}), labels
 
     def load(self, rows: pa.Table) -> Loaded:

@@ -22,16 +22,11 @@ TYPES: Final = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 """NumPy type of each type code."""
 
 
-def find_idx(directory: Path, name: str) -> Path:
-    """Return the file ``name`` or ``name.gz`` in ``directory``.
-
-    Raises:
-        DataError: there is neither.
-    """
-    for path in (directory / name, directory / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DataError(f"{directory}: neither {name} nor {name}.gz is there")
+def find_idx(directory: Path, name: str) -> Path | None:
+    """Return the file ``name`` or ``name.gz`` in ``directory``, or up to two folders further down, if there is one."""
+    patterns = (above + name + end for above in ("", "*/", "*/*/") for end in ("", ".gz"))
+    places = (path for pattern in patterns for path in sorted(directory.glob(pattern)))
+    return next((path for path in places if path.is_file()), None)
 
 
 def read_idx(path: Path, code: int, dimensions: int) -> npt.NDArray[Any]:

@@ -22,6 +22,7 @@ from fedscale.data.mapping import data_directory, mapping_files, read_mapping
 from fedscale.data.notes import Notes
 from fedscale.data.pictures import EDGES, Folders, folders_of, stored_images
 from fedscale.data.ragged import Column, IntArray, Ragged
+from fedscale.data.rawfile import lacking
 from fedscale.errors import DataError
 from fedscale.section import Positive
 
@@ -111,7 +112,7 @@ class Pictures(Importer):
         if folders is not None and folders.has_any(gather, self.clients):
             need_pillow()
         else:
-            notes.tell(no_images(self.raw))
+            notes.tell(lacking(self.raw, "images"))
             card, folders = changed(card, without=("x",)), None
         return card, self.loader(PictureLoad(folders, self.pixels, numbering.labels))
 
@@ -142,11 +143,6 @@ def first_ones(rows: pa.Table) -> npt.NDArray[np.bool_]:
 def changed(card: Card, **fields: Any) -> Card:
     """Return a card with other values in some fields, checked."""
     return Card.model_validate({**dict(card), **fields})
-
-
-def no_images(raw: Path) -> str:
-    """Say that there are only labels."""
-    return f"no images under {raw}: labels and clients only; statistics can be had, training cannot"
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def read_csv(
             be empty.
 
     Raises:
-        DataError: the file is absent, has no such column, a row with more or fewer values, or a value of another type.
+        DataError: the file is absent or has no header, no such column, a row with more or fewer values, or a value of
+            another type. A header alone is a table without rows.
     """
     dialect = dialect or Dialect()
     missing = pa.array(dialect.missing, pa.large_string())
@@ -128,7 +129,7 @@ def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dial
             raise DataError(
                 f"{path}: no column {name!r} in its header: {nearest(name, [each[:40] for each in header])}"
             )
-    if not stream.peek(1):
+    if not stream.peek(1).strip():
         return None
     parse = pyarrow.csv.ParseOptions(
         delimiter=dialect.delimiter,

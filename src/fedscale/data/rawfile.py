@@ -156,9 +156,10 @@ def folders(raw: Path) -> list[Path]:
 
 
 def folder(raw: Path, name: str) -> Path | None:
-    """Return the folder called ``name``, up to three levels inside of ``raw``."""
+    """Return the folder called ``name``, up to three levels inside of ``raw``; if one is in another, the inner one."""
     inside = (path for above in ("", "*/", "*/*/") for path in sorted(raw.glob(above + name)))
-    return next((path for path in inside if path.is_dir()), None)
+    outer = next((path for path in inside if path.is_dir()), None)
+    return outer / name if outer is not None and (outer / name).is_dir() else outer
 
 
 def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
@@ -167,5 +168,15 @@ def nothing(raw: Path, name: str, wanted: Sequence[str]) -> DataError:
         return DataError(f"{raw}: no file of {name} by its name: it should be {' or '.join(wanted)}, or their folder")
     present = sorted(path.name for path in raw.iterdir())
     there = f"; it has {', '.join(present[:5])}" if present else "; it is empty"
-    packed = next((f": {remedy(each)}" for each in present if is_packed(each)), "")
-    return DataError(f"{raw}: nothing of {name} found: it should have {' or '.join(wanted)}{there}{packed}")
+    return DataError(f"{raw}: nothing of {name} found: it should have {' or '.join(wanted)}{there}{_packed(raw)}")
+
+
+def lacking(raw: Path, media: str, instead: str = "labels") -> str:
+    """Say that there are no ``media`` under ``raw``."""
+    return f"no {media} under {raw}: {instead} and clients only; statistics can be had, training cannot{_packed(raw)}"
+
+
+def _packed(raw: Path) -> str:
+    """Say what to do with the first archive in a directory; nothing if there is none."""
+    present = sorted(path.name for path in raw.iterdir()) if raw.is_dir() else []
+    return next((f": {remedy(name)}" for name in present if is_packed(name)), "")

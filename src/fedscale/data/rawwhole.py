@@ -93,7 +93,7 @@ class _Source:
         self._path = path
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._json = json.JSONDecoder(parse_constant=_no_number)
+        self._json = json.JSONDecoder()
         self._text = ""
         self._place = 0
         self._ended = False
@@ -172,10 +172,6 @@ def _list(source: _Source, where: str) -> Iterator[int]:
         number += 1
         if source.take(",]", where) == "]":
             return
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
 
 
 def _shown(value: Any) -> str:

@@ -48,6 +48,10 @@ class Scene:
     asked: npt.NDArray[np.bool_]
 
 
+class OtherLengthError(ValueError):
+    """A scenario that is not of 9.1 s: the owner's test part has 1.1 s, its training_20s some 20 s."""
+
+
 def scenario_id(content: bytes) -> bytes:
     """Return the name of the scenario that a record of either kind is of.
 
@@ -66,6 +70,7 @@ def read_scene(content: bytes) -> Scene:
     """Return the scene in a record of either kind.
 
     Raises:
+        OtherLengthError: it is of another part of the set, which has other steps.
         ValueError: it is neither, or not as it should be.
     """
     return _example(content) if _is_example(content) else _scenario(content)
@@ -78,6 +83,8 @@ def _is_example(content: bytes) -> bool:
 
 def _example(content: bytes) -> Scene:
     features = _features(content)
+    if not any(name.startswith(b"state/future/") for name in features):
+        raise OtherLengthError("no features state/future/...")
 
     def numbers(name: str, steps: int) -> Numbers:
         values = _numbers(content, _feature(features, name))
@@ -145,16 +152,20 @@ def _scenario(content: bytes) -> Scene:
     types: list[int] = []
     spans: list[Span] = []
     asked: list[int] = []
+    now = NOW
+    steps = set()
     for number, kind, span in fields(content):
-        if number == 10 and varint(content, span[0])[0] != NOW:
-            raise ValueError(f"byte {span[0]}: current_time_index is not {NOW}")
-        if number == 2 and kind == BYTES:
+        if number == 10:
+            now = varint(content, span[0])[0]
+        elif number == 2 and kind == BYTES:
             agent = _track(content, span)
             types.append(agent[0])
             spans += agent[1]
+            steps.add(len(agent[1]))
         elif number == 11 and kind == BYTES:
             index = [varint(content, place[0])[0] for part, _, place in fields(content, span) if part == 1]
             asked.append(index[0] if index else 0)
+    _check_steps(steps, now)
     if asked and max(asked) >= len(types):
         raise ValueError(f"tracks_to_predict: track {max(asked)} of {len(types)}")
     columns = side_by_side(content, spans, _STATE)
@@ -173,6 +184,13 @@ def _track(content: bytes, span: Span) -> tuple[int, list[Span]]:
             kind_of_agent = varint(content, place[0])[0]
         elif number == 3 and kind == BYTES:
             states.append(place)
-    if len(states) != STEPS:
-        raise ValueError(f"byte {span[0]}: a track with {len(states)} states, not {STEPS}")
     return kind_of_agent, states
+
+
+def _check_steps(steps: set[int], now: int) -> None:
+    if steps == {NOW + 1} or (steps and min(steps) > STEPS):
+        raise OtherLengthError(f"tracks with {max(steps)} states, not {STEPS}")
+    if wrong := steps - {STEPS}:
+        raise ValueError(f"a track with {min(wrong)} states, not {STEPS}")
+    if now != NOW:
+        raise ValueError(f"current_time_index is {now}, not {NOW}")

@@ -25,6 +25,12 @@ FULL: Final = 1 << 15
 """The loudest sample as a 16-bit integer; as a floating-point number it is 1."""
 
 
+_UNREADABLE: Final = "not a recording that can be read: it is cut off or of no known kind"
+
+_UNKNOWN: Final = 0x7FFF_F000
+"""Lengths of WAV files' chunks from here on are those of writers who could not know them."""
+
+
 class WaveDecoder:
     """Decodes a recording to ``sample_shape``, (samples,): its channels' mean, at ``rate`` samples per second.
 
@@ -131,18 +137,38 @@ def whole(samples: FloatArray) -> npt.NDArray[np.int16]:
 
 def _decoded(content: bytes) -> tuple[FloatArray, int]:
     soundfile = _library("soundfile")
+    if is_cut_off(content):
+        raise ValueError(_UNREADABLE)
     try:
         with soundfile.SoundFile(io.BytesIO(without_tags(content) if is_mp3(content) else content)) as file:
             if file.frames * file.channels > limits.RECORDING_SAMPLES:
                 raise ValueError(f"{file.frames} samples, more than the {limits.RECORDING_SAMPLES} that are read")
             samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except (soundfile.SoundFileError, TypeError):
-        raise ValueError("not a recording that can be read: it is cut off or of no known kind") from None
+        raise ValueError(_UNREADABLE) from None
     if len(samples) == 0:
         raise ValueError("a recording without a sample")
     if not np.isfinite(samples).all():
         raise ValueError("a recording with samples that are not finite")
     return samples.mean(1) if samples.shape[1] > 1 else samples[:, 0], rate
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Say whether a WAV file lacks a part of the sound that it announces, which libsndfile does not mind.
+
+    After ``RIFF``, a length and ``WAVE`` come chunks, each a name of 4 bytes and a length (Microsoft and IBM,
+    "Multimedia Programming Interface and Data Specifications 1.0", 1991). Writers to a pipe leave lengths at 0 or at
+    their largest.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return False
+    place = 12
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place + 4 : place + 8], "little")
+        if content[place : place + 4] == b"data":
+            return place + 8 + length > len(content) and length < _UNKNOWN
+        place += 8 + length + length % 2
+    return False
 
 
 def _resampled(samples: FloatArray, own: int, rate: int) -> FloatArray:

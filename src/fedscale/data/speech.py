@@ -23,6 +23,7 @@ from fedscale.data.gather import Gather
 from fedscale.data.importing import CLIENT, Importer, Load, Loaded
 from fedscale.data.media import TOGETHER, any_media, content_of, read_media
 from fedscale.data.notes import Notes
+from fedscale.data.rawfile import lacking
 from fedscale.data.sound import FULL, keep_sound
 from fedscale.section import Component, PositiveFloat
 
@@ -59,7 +60,8 @@ class SpeechImporter(Importer):
         card = self.card.model_copy(update={"vocabulary": vocabulary, "classes": len(vocabulary)})
         if any_media(gather, self.clients):
             return card, _Load(vocabulary, self.seconds, recordings=True)
-        notes.tell(f"no recordings under {self.raw}: texts and clients only; statistics can be had, training cannot")
+        assert self.raw is not None
+        notes.tell(lacking(self.raw, "recordings", "texts"))
         return card.model_copy(update={"without": ("x",)}), _Load(vocabulary, self.seconds, recordings=False)
 
 

@@ -33,7 +33,7 @@ ACTIONS: Final = 157
 
 COLUMNS: Final = dict.fromkeys(("id", "subject", "actions"), pa.large_string())
 
-FOLDERS: Final = ("Charades_v1_rgb/{id}", "Charades_v1_480/{id}.mp4", "Charades_v1/{id}.mp4")
+FOLDERS: Final = ("Charades_v1_rgb/{id}", "Charades_v1_480/{id}.mp4", "Charades_v1/{id}.mp4", "{id}.mp4")
 """Where a video may be: its frames at 24 per second, or its file, made smaller or as it was."""
 
 _ACTION: Final = re.compile(r"c(?P<number>\d{3}) (?P<begin>-?\d+(\.\d+)?) (?P<end>-?\d+(\.\d+)?)")
@@ -95,10 +95,11 @@ class Charades(VideoImporter):
         if not paths:
             raise nothing(raw, CARD.name, ["Charades_v1_train.csv", "Charades_v1_test.csv"])
         roots = folders(raw)
+        known: set[str] = set()
         for path in paths:
             for rows in read_csv(path, COLUMNS, notes):
                 notes.read += len(rows.table)
-                yield _scanned(rows, roots)
+                yield _scanned(rows, roots, known, notes)
 
     def prepare(self, gather: Gather, notes: Notes) -> tuple[Card, Load]:
         """Return the card, with the actions' names where there is a file of them, and how videos are read."""
@@ -108,7 +109,8 @@ class Charades(VideoImporter):
         return card.model_copy(update={"label_names": _names(paths[0], notes)}) if paths else card, load
 
 
-def _scanned(rows: Rows, roots: Sequence[Path]) -> Scanned:
+def _scanned(rows: Rows, roots: Sequence[Path], known: set[str], notes: Notes) -> Scanned:
+    """Return the rows of videos that are not ``known`` yet: a table may be there twice."""
     subjects = rows.table["subject"]
     names = rows.table["id"].to_pylist()
     for place, (name, subject) in enumerate(zip(names, subjects.to_pylist(), strict=True)):
@@ -117,9 +119,17 @@ def _scanned(rows: Rows, roots: Sequence[Path]) -> Scanned:
         if not _ID.fullmatch(name):
             raise DataError(f"{rows.where(place)}, column 'id': {name[:40]!r} is no name of a video")
     actions = [_actions(text, rows.where(place)) for place, text in enumerate(rows.table["actions"].to_pylist())]
-    paths = path_column([_video(name, roots) for name in names])
+    new = []
+    for place, name in enumerate(names):
+        if name in known:
+            notes.skip("told of before", rows.where(place))
+        else:
+            known.add(name)
+            new.append(place)
+    paths = path_column([_video(names[place], roots) for place in new])
+    labels = to_arrow(Ragged.of([actions[place] for place in new], np.uint8))
     return Scanned(
-        subjects.combine_chunks(), pa.table({"labels": to_arrow(Ragged.of(actions, np.uint8)), "path": paths})
+        subjects.take(pa.array(new, pa.int64())).combine_chunks(), pa.table({"labels": labels, "path": paths})
     )
 
 

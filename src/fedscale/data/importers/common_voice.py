@@ -96,7 +96,10 @@ class CommonVoice(SpeechImporter):
         if not paths and (lists := manifests(raw)):
             yield from scan_manifests(lists, notes)
         elif not paths:
-            raise nothing(raw, CARD.name, [*(f"{table}.tsv" for table in self.tables), "FedScale's train.csv"])
+            others = sorted(path.name for path in found(raw, *(f"{above}*.tsv" for above in ("", "*/", "*/*/"))))
+            hint = [f"another of {', '.join(others[:5])} by the option tables"] if others else []
+            wanted = [", ".join(f"{table}.tsv" for table in self.tables), "FedScale's train.csv"]
+            raise nothing(raw, CARD.name, [*wanted, *hint])
         for path in paths:
             for rows in read_csv(path, COLUMNS, notes, TABS):
                 notes.read += len(rows.table)

@@ -34,8 +34,8 @@ from fedscale.data.importing import Importer, Load, Loaded, Scanned
 from fedscale.data.mapping import mapping_files, read_mapping
 from fedscale.data.notes import Notes
 from fedscale.data.pictures import Folders, folders_of
-from fedscale.data.pictureset import changed, no_images
-from fedscale.data.rawfile import folder, found, nothing
+from fedscale.data.pictureset import changed
+from fedscale.data.rawfile import folder, found, lacking, nothing
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -104,7 +104,7 @@ class Femnist(Importer):
             return scan_leaf(paths, notes)
         if paths := found(raw, "*.sqlite", "*/*.sqlite"):
             return scan_sqlite(paths, notes)
-        if paths := found(raw, "*.h5", "*.hdf5", "*/*.h5", "*/*.hdf5"):
+        if paths := found(raw, *(f"{above}*.{ending}" for above in ("", "*/", "*/*/") for ending in ("h5", "hdf5"))):
             wanted = without_digits_only([str(path) for path in paths])
             return scan_hdf5([path for path in paths if str(path) in wanted], notes)
         if by_write is not None or by_class is not None:
@@ -121,7 +121,7 @@ class Femnist(Importer):
         if "path" in columns:
             folders = folders_of(self.raw)
             if not folders.has_any(gather, self.clients):
-                notes.tell(no_images(self.raw))
+                notes.tell(lacking(self.raw, "images"))
                 return changed(CARD, without=("x",)), CharacterLoad(None)
             return CARD, CharacterLoad(folders)
         return CARD, CharacterLoad(None)
@@ -175,8 +175,11 @@ def character(content: bytes) -> npt.NDArray[np.uint8]:
 
 def _leaf_files(raw: Path) -> list[Path]:
     """Return LEAF's files: all data, or else the parts that its scripts make of them."""
-    whole = found(raw, *(f"{above}all_data_*.json" for above in ("", "all_data/", "data/all_data/")))
-    return whole or found(raw, *(f"{above}{part}/*.json" for above in ("", "data/") for part in ("train", "test")))
+    whole = found(
+        raw, *(f"{above}all_data_*.json" for above in ("", "all_data/", "data/all_data/", "femnist/data/all_data/"))
+    )
+    parts = (f"{above}{part}/*.json" for above in ("", "data/", "femnist/data/") for part in ("train", "test"))
+    return whole or found(raw, *parts)
 
 
 def _scan_mapping(raw: Path, notes: Notes) -> Iterator[Scanned]:

@@ -8,7 +8,7 @@ competitions (github.com/visipedia/inat_comp), of which 2019's is the paper's, a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -34,6 +34,10 @@ BUCKET: Final = "https://ml-inat-competition-datasets.s3.amazonaws.com/2019"
 
 SPLITS: Final = "iNaturalist_train.csv"
 """TensorFlow Federated's divisions of 2017's set."""
+
+DIVISION: Final = "federated_train_"
+"""How files of one division of 2017's set begin, as their authors publish them (user_id, image_id, class, label;
+google-research/federated_vision_datasets)."""
 
 CARD: Final = Card(
     name="inaturalist",
@@ -64,8 +68,9 @@ CARD: Final = Card(
     layout=(
         "train2019.json, val2019.json: images (id, file_name, rights_holder, ...), annotations (image_id, "
         "category_id), categories (id, name, ...); images at file_name, train_val2019/<group>/<category>/<hash>.jpg. "
-        f"Other years' files of that form are read, too, and TensorFlow Federated's {SPLITS} (image_id, class, a "
-        "column of clients for each division: NA where an image is not in it) with images of 2017 anywhere below; and "
+        f"Other years' files of that form are read, too. Before them come divisions of 2017's set (option split): "
+        f"{DIVISION}user_120k.csv and the like (user_id, image_id, class), or TensorFlow Federated's {SPLITS} "
+        "(image_id, class, a column of clients for each: NA where an image is not in it), images anywhere below; and "
         "FedScale's archive: client_data_mapping/*.csv and images"
     ),
     preprocessing=(
@@ -99,35 +104,46 @@ class Inaturalist(Pictures):
         """Yield the photographs of all files in COCO's form, else of another layout."""
         if mapping_files(raw):
             return scan_mapping(raw, notes)
+        if paths := _divisions(raw):
+            several = paths[0].name.startswith(SPLITS)
+            return _scan_split(raw, *((paths[0], self.split) if several else (self._one(paths), "user_id")), notes)
         if paths := _coco_files(raw):
             return (scanned for path in paths for scanned in _scan_coco(path, notes))
-        if paths := found(raw, SPLITS, f"*/{SPLITS}"):
-            return self._scan_split(raw, paths[0], notes)
-        raise nothing(raw, CARD.name, ["train2019.json and val2019.json", SPLITS, "client_data_mapping"])
+        wanted = ["train2019.json and val2019.json", SPLITS, f"{DIVISION}{self.split}.csv", "client_data_mapping"]
+        raise nothing(raw, CARD.name, wanted)
+
+    def _one(self, paths: Sequence[Path]) -> Path:
+        names = {path.name.split(".")[0].removeprefix(DIVISION): path for path in paths}
+        if self.split not in names:
+            given = ", ".join(names)
+            raise DataError(f"{paths[0].parent}: no {DIVISION}{self.split}.csv: set the option split: it has {given}")
+        return names[self.split]
 
     def label_names(self, numbering: Numbering) -> tuple[str, ...] | None:
         """Return the names of the categories, as far as the files tell them."""
         assert self.raw is not None
-        paths = [] if mapping_files(self.raw) else _coco_files(self.raw)
+        paths = [] if mapping_files(self.raw) or _divisions(self.raw) else _coco_files(self.raw)
         names = {number: name for path in paths for number, name in _categories(path).items()}
         if not names:
             return numbering.names
         labels = range(numbering.classes) if numbering.labels is None else numbering.labels.to_pylist()
         return tuple(names.get(label, "") for label in labels)
 
-    def _scan_split(self, raw: Path, path: Path, notes: Notes) -> Iterator[Scanned]:
-        columns = {self.split: pa.large_string(), "image_id": pa.large_string(), "class": pa.int64()}
-        where = Join.of(_walked(raw))
-        for block in read_csv(path, columns, notes):
-            table = block.table
-            notes.read += len(table)
-            check_labels(table["class"].to_numpy(), block.where)
-            inside = pc.invert(pc.is_in(table[self.split], value_set=pa.array(["NA", ""], pa.large_string())))
-            notes.skip(f"an image that is not in {self.split}", block.where(0), pc.sum(pc.invert(inside)).as_py() or 0)
-            table = table.filter(inside)
-            names = jpeg_names(table["image_id"])
-            paths = pc.coalesce(where.find(names), names)
-            yield Scanned(table[self.split], pa.table({"path": paths, "label": table["class"]}))
+
+def _scan_split(raw: Path, path: Path, client: str, notes: Notes) -> Iterator[Scanned]:
+    """Yield the images of a division, in whose column ``client`` is whose they are."""
+    columns = {client: pa.large_string(), "image_id": pa.large_string(), "class": pa.int64()}
+    where = Join.of(_walked(raw))
+    for block in read_csv(path, columns, notes):
+        table = block.table
+        notes.read += len(table)
+        check_labels(table["class"].to_numpy(), block.where)
+        inside = pc.invert(pc.is_in(table[client], value_set=pa.array(["NA", ""], pa.large_string())))
+        notes.skip(f"an image that is not in {client}", block.where(0), pc.sum(pc.invert(inside)).as_py() or 0)
+        table = table.filter(inside)
+        names = jpeg_names(table["image_id"])
+        paths = pc.coalesce(where.find(names), names)
+        yield Scanned(table[client], pa.table({"path": paths, "label": table["class"]}))
 
 
 def _walked(raw: Path) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray]]:
@@ -139,9 +155,19 @@ def _walked(raw: Path) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray]]:
             yield pa.chunked_array([pa.array(images)]), pa.chunked_array([pa.array(paths)])
 
 
+def _divisions(raw: Path) -> list[Path]:
+    """Return the file of all divisions, or those of one each."""
+    return found(raw, SPLITS, f"*/{SPLITS}") or found(raw, f"{DIVISION}*.csv", f"*/{DIVISION}*.csv")
+
+
 def _coco_files(raw: Path) -> list[Path]:
+    """Return the files of images and labels: not those of places, nor 2021's small part of what is there whole."""
     names = [f"{part}20[0-9][0-9]*.json" for part in ("train", "val")] + ["train.json", "val.json", "train_mini.json"]
-    return found(raw, *names, *(f"*/{name}" for name in names))
+    paths = found(raw, *names, *(f"*/{name}" for name in names))
+    whole = any(path.name.startswith("train.json") for path in paths)
+    return [
+        path for path in paths if "_locations" not in path.name and not (whole and path.name.startswith("train_mini."))
+    ]
 
 
 def _scan_coco(path: Path, notes: Notes) -> Iterator[Scanned]:

@@ -31,6 +31,10 @@ BUCKET: Final = "https://s3.amazonaws.com/google-landmark"
 
 TEXT: Final = pa.large_string()
 
+CLEAN: Final = "train_clean"
+
+ID: Final = "[0-9A-Za-z_-]{3,}"
+
 ATTRIBUTIONS: Final = ("train_attribution.csv", "train_clean_attribution.csv", "attribution.csv")
 
 CARD: Final = Card(
@@ -55,9 +59,10 @@ CARD: Final = Card(
         *(RawFile(name=f"images_{n:03d}.tar", url=f"{BUCKET}/train/images_{n:03d}.tar") for n in range(500)),
     ),
     layout=(
-        "train.csv (id, url, landmark_id), train_attribution.csv (id, url, author, license, title) and images "
-        "a/b/c/abc0123456789def.jpg (from the id's first three digits); or federated_train.csv (user_id, image_id, "
-        "class); or FedScale's archive: client_data_mapping/*.csv and images"
+        "train.csv (id, url, landmark_id), or train_clean.csv (landmark_id, images); train_attribution.csv (id, url, "
+        "author, license, title) and images a/b/c/abc0123456789def.jpg (from the id's first three digits); or "
+        "federated_train.csv or mini_gld_train_split.csv (user_id, image_id, class); or "
+        "FedScale's archive: client_data_mapping/*.csv and images"
     ),
     preprocessing=(
         "photographs without an author are left out; labels are the landmarks that occur, in the order of their "
@@ -93,9 +98,9 @@ class Landmarks(Pictures):
         """Yield the photographs of the first layout that is found."""
         if mapping_files(raw):
             return scan_mapping(raw, notes)
-        if paths := _csv(raw, "federated_train"):
+        if paths := _csv(raw, "federated_train") or _csv(raw, "mini_gld_train_split"):
             return _scan_federated(paths, notes)
-        if paths := _csv(raw, "train") or _csv(raw, "train_clean"):
+        if paths := _csv(raw, "train") or _csv(raw, CLEAN):
             attributions = found(raw, *ATTRIBUTIONS, *(f"*/{name}" for name in ATTRIBUTIONS))
             if self.client == "author" and attributions:
                 return _scan_authors(paths[0], attributions, notes)
@@ -106,7 +111,7 @@ class Landmarks(Pictures):
 
 
 def _csv(raw: Path, name: str) -> list[Path]:
-    return found(raw, f"{name}.csv", f"*/{name}.csv")
+    return found(raw, f"{name}.csv", f"*/{name}.csv", f"*/*/{name}.csv")
 
 
 def _scan_federated(paths: list[Path], notes: Notes) -> Iterator[Scanned]:
@@ -116,7 +121,18 @@ def _scan_federated(paths: list[Path], notes: Notes) -> Iterator[Scanned]:
             yield _scanned(block, block.table["user_id"], block.table["image_id"], block.table["class"], notes)
 
 
-OWNER: Final = {"id": TEXT, "landmark_id": pa.int64()}
+def _labelled(path: Path, notes: Notes) -> Iterator[Rows]:
+    """Yield the owner's photographs and their landmarks: a row for each, or (train_clean.csv) one for each landmark."""
+    if not path.name.startswith(CLEAN):
+        yield from read_csv(path, {"id": TEXT, "landmark_id": pa.int64()}, notes)
+        return
+    for block in read_csv(path, {"images": TEXT, "landmark_id": pa.int64()}, notes):
+        check_labels(block.table["landmark_id"].to_numpy(), block.where)
+        listed = pc.match_substring_regex(block.table["images"], rf"^\s*{ID}(\s+{ID})*\s*$")
+        block.refuse("images", pc.invert(listed), "ids of photographs")
+        names = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(block.table["images"])).combine_chunks()
+        landmarks = block.table["landmark_id"].take(pc.list_parent_indices(names))
+        yield Rows(path, block.first, pa.table({"id": pc.list_flatten(names), "landmark_id": landmarks}))
 
 
 def _scan_authors(path: Path, attributions: list[Path], notes: Notes) -> Iterator[Scanned]:
@@ -127,7 +143,7 @@ def _scan_authors(path: Path, attributions: list[Path], notes: Notes) -> Iterato
         for block in read_csv(attribution, {"id": TEXT, "author": TEXT}, notes)
     )
     matched = 0
-    for block in read_csv(path, OWNER, notes):
+    for block in _labelled(path, notes):
         notes.read += len(block.table)
         author = authors.find(block.table["id"])
         notes.skip("a photograph that the attributions lack", block.where(0), author.null_count)
@@ -139,7 +155,7 @@ def _scan_authors(path: Path, attributions: list[Path], notes: Notes) -> Iterato
 
 
 def _scan_places(path: Path, notes: Notes) -> Iterator[Scanned]:
-    for block in read_csv(path, OWNER, notes):
+    for block in _labelled(path, notes):
         notes.read += len(block.table)
         landmarks = block.table["landmark_id"]
         yield _scanned(block, landmarks.cast(TEXT), block.table["id"], landmarks, notes)
@@ -148,7 +164,7 @@ def _scan_places(path: Path, notes: Notes) -> Iterator[Scanned]:
 def _scanned(block: Rows, client: Any, ids: pa.ChunkedArray, labels: pa.ChunkedArray, notes: Notes) -> Scanned:
     """Return the rows that have a client."""
     check_labels(labels.to_numpy(), block.where)
-    wrong = pc.invert(pc.match_substring_regex(ids, r"^[0-9A-Za-z_-]{3,}$"))
+    wrong = pc.invert(pc.match_substring_regex(ids, f"^{ID}$"))
     if pc.any(wrong).as_py():
         row = wrong.combine_chunks().index(True).as_py()
         raise DataError(f"{block.where(row)}: {ids[row].as_py()[:40]!r} is no id of a photograph")

@@ -25,6 +25,7 @@ from fedscale.data.lookup import Lookup
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import Dialect, Types, read_csv
 from fedscale.data.rawfile import found, nothing
+from fedscale.errors import DataError
 from fedscale.section import Component
 
 WHEEL: Final = fetch.Wheel("recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")
@@ -143,17 +144,24 @@ def _films(folder: Path, notes: Notes) -> Lookup:
         notes.tell("no ml-100k.item or u.item: years and genres of films are 0")
         return Lookup(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
     if theirs:
-        blocks = [block.table for block in read_csv(theirs[0], _FILMS, notes, _TABS)]
+        blocks = _blocks(theirs[0], _FILMS, notes, _TABS)
         genres = [pc.index_in(pc.list_element(pc.split_pattern(part["genre"], " "), 0), _genres()) for part in blocks]
         first = np.concatenate([pc.fill_null(part, -1).to_numpy() + 1 for part in genres])
     else:
         columns = {"film": pa.int64(), "year": pa.large_string(), **dict.fromkeys(GENRES, pa.int64())}
-        blocks = [block.table for block in read_csv(own[0], columns, notes, _OWN_FILMS)]
+        blocks = _blocks(own[0], columns, notes, _OWN_FILMS)
         flags = np.concatenate([np.stack([part[genre].to_numpy() for genre in GENRES], axis=1) for part in blocks])
         first = np.where(flags.any(axis=1), flags.argmax(axis=1) + 1, 0)
     years = np.concatenate([_year(part["year"]) for part in blocks])
     numbers = np.concatenate([part["film"].to_numpy() for part in blocks])
     return Lookup(numbers, np.column_stack([years, first]))
+
+
+def _blocks(path: Path, columns: Types, notes: Notes, dialect: Dialect) -> list[pa.Table]:
+    blocks = [block.table for block in read_csv(path, columns, notes, dialect)]
+    if not blocks:
+        raise DataError(f"{path}: no film in it")
+    return blocks
 
 
 def _genres() -> pa.Array:

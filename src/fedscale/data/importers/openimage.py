@@ -26,7 +26,7 @@ from fedscale.data.notes import Notes
 from fedscale.data.pictures import EDGES, jpeg_names, stored_images
 from fedscale.data.pictureset import Numbering, PictureLoad, Pictures, scan_mapping
 from fedscale.data.ragged import Column, Ragged
-from fedscale.data.rawcsv import Rows, read_csv
+from fedscale.data.rawcsv import Rows, first_values, read_csv
 from fedscale.data.rawfile import found, nothing, opened
 from fedscale.data.voc import has_annotations, scan_annotations
 from fedscale.errors import DataError
@@ -238,7 +238,7 @@ def scan_boxes(raw: Path, client: Client | None, notes: Notes) -> Iterator[Scann
     paths = _deep(raw, "*annotations*bbox.csv")
     if not paths:
         raise nothing(raw, CARD.name, ["train-annotations-bbox.csv", "client_data_mapping"])
-    lists = [] if client == "image" else _deep(raw, "*images*.csv", "image_ids*.csv")
+    lists = [] if client == "image" else _lists(raw, notes)
     authors = _authors(lists, notes)
     if client != "image" and (unknown := _unknown(authors, lists, paths)):
         if client == "author":
@@ -265,6 +265,13 @@ def _unknown(authors: Join, lists: Sequence[Path], paths: Sequence[Path]) -> str
         f"none of the {boxes} boxes is of one of the {len(authors)} photographs in {names}, which must be of the same "
         "part (train, validation, test) as the boxes"
     )
+
+
+def _lists(raw: Path, notes: Notes) -> list[Path]:
+    """Return the lists of photographs that name authors; figure-eight's (image_name, image_url) does not."""
+    headers = {path: first_values(path, notes) for path in _deep(raw, "*images*.csv", "image_ids*.csv")}
+    lists = [path for path, header in headers.items() if "ImageID" in header]
+    return [path for path in lists if "AuthorProfileURL" in headers[path]] or lists
 
 
 def _authors(lists: Sequence[Path], notes: Notes) -> Join:

@@ -19,6 +19,8 @@ from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.idx import find_idx, read_idx
 from fedscale.data.importing import absent
 from fedscale.data.notes import Notes
+from fedscale.data.packed import is_packed, unpacked
+from fedscale.data.rawfile import lacking, nothing
 from fedscale.data.writer import StoreWriter
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -94,32 +96,69 @@ class Qmnist:
         """Read the raw files, sort the digits by writer, and write the store."""
         if self.raw is None:
             raise DataError(absent(CARD))
-        parts = [_read_part(self.raw, part) for part in _PARTS]
-        images = np.concatenate([images for images, _ in parts])
-        labels = np.concatenate([labels for _, labels in parts])
+        if not self.raw.exists():
+            raise DataError(f"{self.raw}: no such file or directory: `fedscale data info qmnist` says what is in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.raw.is_file() and is_packed(self.raw.name):
+            with unpacked(self.raw, path, notes) as folder:
+                Qmnist(folder).write(path, notes)
+            return
+        card, parts = _chosen(self.raw.parent if self.raw.is_file() else self.raw, notes)
+        read = [part.read() for part in parts]
+        notes.read += sum(len(labels) for _, labels in read)
+        labels = np.concatenate([labels for _, labels in read])
         order = np.argsort(labels[:, WRITER], kind="stable")
         counts = np.unique(labels[:, WRITER], return_counts=True)[1]
-        with StoreWriter(path, CARD, notes) as writer:
-            writer.append(counts, {"x": images[order], "y": labels[order, CLASS].astype(np.int64)})
+        columns = {"y": labels[order, CLASS].astype(np.int64)}
+        if not card.without:
+            columns["x"] = np.concatenate([images for images, _ in read])[order]
+        with StoreWriter(path, card, notes) as writer:
+            writer.append(counts, columns)
 
 
-_PARTS: Final = ("train", "test")
-_IMAGES: Final = "images-idx3-ubyte"
-_LABELS: Final = "labels-idx2-int"
+@dataclass(frozen=True)
+class _Part:
+    """The files of a part, ``train`` or ``test``; there may be labels alone."""
+
+    labels: Path
+    images: Path | None
+
+    def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return images (none of them if there is no file of them) and labels."""
+        labels = read_idx(self.labels, code=0x0C, dimensions=2)
+        if labels.shape[1] != LABEL_COLUMNS:
+            raise DataError(f"{self.labels} offset 8: {labels.shape[1]} columns, not {LABEL_COLUMNS}")
+        _check_labels(self.labels, labels)
+        if self.images is None:
+            return np.empty(0), labels
+        images = read_idx(self.images, code=0x08, dimensions=3)
+        if images.shape[1:] != CARD.sample_shape:
+            raise DataError(f"{self.images} offset 8: images of shape {images.shape[1:]}, not {CARD.sample_shape}")
+        if len(images) != len(labels):
+            raise DataError(
+                f"{self.images} offset 4: {len(images)} images, but {self.labels.name} has {len(labels)} rows"
+            )
+        return images, labels
 
 
-def _read_part(raw: Path, part: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    images_path = find_idx(raw, f"qmnist-{part}-{_IMAGES}")
-    labels_path = find_idx(raw, f"qmnist-{part}-{_LABELS}")
-    images, labels = read_idx(images_path, code=0x08, dimensions=3), read_idx(labels_path, code=0x0C, dimensions=2)
-    if images.shape[1:] != CARD.sample_shape:
-        raise DataError(f"{images_path} offset 8: images of shape {images.shape[1:]}, not {CARD.sample_shape}")
-    if labels.shape[1] != LABEL_COLUMNS:
-        raise DataError(f"{labels_path} offset 8: {labels.shape[1]} columns, not {LABEL_COLUMNS}")
-    if len(images) != len(labels):
-        raise DataError(f"{images_path} offset 4: {len(images)} images, but {labels_path.name} has {len(labels)} rows")
-    _check_labels(labels_path, labels)
-    return images, labels
+def _chosen(raw: Path, notes: Notes) -> tuple[Card, list[_Part]]:
+    """Return the parts that are there, and the card: those with images, or labels alone if there are no images."""
+    parts = []
+    for name in ("train", "test"):
+        labels, images = (find_idx(raw, f"qmnist-{name}-{rest}") for rest in ("labels-idx2-int", "images-idx3-ubyte"))
+        if labels is not None:
+            parts.append(_Part(labels, images))
+        else:
+            notes.tell(f"no qmnist-{name}-labels-idx2-int under {raw}: that part is left out")
+    if not parts:
+        raise nothing(raw, CARD.name, [f"{file.name} (or without .gz)" for file in FILES])
+    if whole := [part for part in parts if part.images is not None]:
+        for part in parts:
+            if part.images is None:
+                notes.tell(f"no images of {part.labels.name} under {raw}: that part is left out")
+        return CARD, whole
+    notes.tell(lacking(raw, "images"))
+    return CARD.model_copy(update={"without": ("x",)}), parts
 
 
 def _check_labels(path: Path, labels: npt.NDArray[Any]) -> None:

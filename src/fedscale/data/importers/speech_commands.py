@@ -21,7 +21,7 @@ from fedscale.data.mapping import read_mapping
 from fedscale.data.media import BATCH, TOGETHER, any_media, content_of, path_column, read_media, walked
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found, lacking, nothing
 from fedscale.data.rawjson import read_lines
 from fedscale.data.sound import keep_sound
 from fedscale.errors import DataError
@@ -122,7 +122,8 @@ class SpeechCommands(Importer):
         """Return the card and how files are read; labels alone if there is no recording."""
         if any_media(gather, self.clients):
             return CARD, self.load
-        notes.tell(f"no recordings under {self.raw}: labels and clients only; statistics can be had, training cannot")
+        assert self.raw is not None
+        notes.tell(lacking(self.raw, "recordings"))
         return CARD.model_copy(update={"without": ("x",)}), labels
 
     def load(self, rows: pa.Table) -> Loaded:
@@ -133,7 +134,7 @@ class SpeechCommands(Importer):
     def _wanted(self, raw: Path, notes: Notes) -> _Part:
         if self.part == "all":
             return _Part(set(), all_others=True)
-        names = {key: found(raw, name, f"*/{name}") for key, name in LISTS.items()}
+        names = {key: found(raw, name, f"*/{name}", f"*/*/{name}") for key, name in LISTS.items()}
         if missing := [LISTS[key] for key, paths in names.items() if not paths]:
             raise DataError(f"{raw}: part is {self.part!r}, but there is no {' and no '.join(missing)}")
         lists = {key: _files_in(paths[0], notes) for key, paths in names.items()}

@@ -65,7 +65,7 @@ NAMES: Final[dict[Labels, tuple[str, ...]]] = {
 
 _CLIP: Final = re.compile(r"([^/\s]+/){3}v_[^/\s]+/\d+")
 _FRAME: Final = re.compile(
-    r"(?P<clip>([^/\s]+/)*(?P<key>v_[^/\s]+/\d+))/(?P<name>frame\d+\.jpg)\s+\S+\s+(?P<label>[0-8])"
+    r"(?P<clip>([^/\s]+/)*(?P<key>v_[^/\s]+/\d+))/(?P<name>frame_?\d+\.jpg)\s+\S+\s+(?P<label>[0-8])"
 )
 
 CARD: Final = Card(
@@ -263,7 +263,7 @@ def _clip(clip: str, roots: Sequence[Path]) -> Path | None:
     for folder in (root / clip for root in roots):
         if (folder / "clip.mp4").is_file():
             return folder / "clip.mp4"
-        if (folder / "frame000001.jpg").is_file():
+        if any((folder / name).is_file() for name in ("frame000001.jpg", "frame_000001.jpg")):
             return folder
     return None
 

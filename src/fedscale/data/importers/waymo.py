@@ -20,8 +20,8 @@ from fedscale.data.card import Card, Figures
 from fedscale.data.importing import CLIENT, Importer, Loaded, Scanned
 from fedscale.data.mapping import no_raw_files
 from fedscale.data.notes import Notes
-from fedscale.data.rawfile import found
-from fedscale.data.scenes import NOW, STEPS, Scene, read_scene, scenario_id
+from fedscale.data.rawfile import COMPRESSED, found
+from fedscale.data.scenes import NOW, STEPS, OtherLengthError, Scene, read_scene, scenario_id
 from fedscale.data.tfrecord import Place, read_record, read_records
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -29,6 +29,10 @@ from fedscale.section import Component
 FEATURES: Final = ("x", "y", "velocity x", "velocity y", "sin heading", "cos heading", "valid")
 KINDS: Final = (1, 2, 3)
 """Types of agents that have a feature each: vehicle, pedestrian, cyclist."""
+
+OTHER_LENGTH: Final = "a scenario of another length than 9.1 s (of testing or training_20s)"
+
+NOBODY: Final = Scene(np.zeros(0, np.int64), np.zeros((0, STEPS, 5)), np.zeros((0, STEPS), bool), np.zeros(0, bool))
 
 Rate = Literal[2, 10]
 Agents = Literal["valid", "to_predict"]
@@ -54,7 +58,7 @@ def _card(rate: int) -> Card:
         source="Waymo LLC, gs://waymo_open_dataset_motion_v_1_2_1 (and other versions), uncompressed/",
         layout=(
             "*.tfrecord-NNNNN-of-NNNNN or *.tfrecord at any depth, of tf.Example (uncompressed/tf_example) or Scenario "
-            "messages (uncompressed/scenario); not compressed"
+            "messages (uncompressed/scenario); not compressed. Testing and training_20s are left out"
         ),
         preprocessing=(
             "a sample for each agent that is valid at the current step and at one later step that counts (option "
@@ -102,6 +106,8 @@ class Waymo(Importer):
         if not paths:
             raise no_raw_files(raw, "waymo", ["*.tfrecord-NNNNN-of-NNNNN, in folders or not"])
         for path in paths:
+            if path.suffix in COMPRESSED:
+                raise DataError(f"{path}: compressed, but records are looked up in the file itself: unpack it first")
             places, names = [], []
             for place, content in read_records(path, notes):
                 try:
@@ -118,11 +124,13 @@ class Waymo(Importer):
         scenario = rows[CLIENT].to_numpy()
         again = np.r_[False, scenario[1:] == scenario[:-1]]
         places = rows.filter(pa.array(~again)).drop_columns(CLIENT).to_pylist()
-        samples = [_samples(_scene(Place(**place | {"path": Path(place["path"])})), self) for place in places]
+        scenes = [_scene(Place(**place | {"path": Path(place["path"])})) for place in places]
+        samples = [_samples(scene or NOBODY, self) for scene in scenes]
         kept = np.zeros(len(rows), np.int64)
         kept[~again] = [len(x) for x, _ in samples]
         x, y = (np.concatenate(part) for part in zip(*samples, strict=True))
-        return Loaded({"x": x, "y": y}, kept, {"a scenario that came before": int(again.sum())})
+        skipped = {"a scenario that came before": int(again.sum()), OTHER_LENGTH: scenes.count(None)}
+        return Loaded({"x": x, "y": y}, kept, skipped)
 
 
 def _scanned(places: list[Place], names: list[bytes]) -> Scanned:
@@ -135,10 +143,13 @@ def _scanned(places: list[Place], names: list[bytes]) -> Scanned:
     return Scanned(pa.array(names, pa.binary()), pa.table(rows))
 
 
-def _scene(place: Place) -> Scene:
+def _scene(place: Place) -> Scene | None:
+    """Return a scene; nothing if it is of a part of the set with other steps."""
     content = read_record(place)
     try:
         return read_scene(content)
+    except OtherLengthError:
+        return None
     except ValueError as error:
         raise DataError(f"{place}: {error}") from None
 
