@@ -113,6 +113,15 @@ def test_the_opening_bracket_may_be_missing() -> None:
     assert read_game_of(GAME[1:]).stones == read_game_of(GAME).stones
 
 
+def test_a_handicap_that_is_written_as_moves(tmp_path: Path) -> None:
+    samples, _ = imported(tmp_path, {"1.sgf": HEAD + b";B[dd];B[pp];B[pd];W[dp];B[qq];W[cc];B[];B[ab])"})
+    assert samples[ANN][1] == [at("qq"), PASS, at("ab")]
+    assert samples[BOB][0][0, [1, 5]].sum(axis=(1, 2)).tolist() == [3, 0]
+    moves = read_game_of(HEAD + b";B[dd];W[dp];B[qq];B[pp])").stones
+    assert [kind for kind, _ in moves] == [BLACK, WHITE, BLACK, BLACK]
+    assert read_game_of(HEAD + b"AB[aa];B[dd];B[];W[dp])").stones[1][0] == BLACK
+
+
 @pytest.mark.parametrize("between", [b"", b"\r\n \n"])
 def test_games_of_one_file(tmp_path: Path, between: bytes) -> None:
     second = b"(;GM[1]SZ[19]PB[bob \\] two]PW[\xe8\x83\xe5ann];B[cc](;W[qq];B[dd])(;W[ab]))"

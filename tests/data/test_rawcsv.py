@@ -130,6 +130,12 @@ def test_headers_that_are_none(tmp_path: Path, text: str, message: str) -> None:
         read(tmp_path / "a.csv", text)
 
 
+def test_a_long_row_is_not_quoted_whole(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Expected 4 columns, got 1") as caught:
+        read(tmp_path / "a.csv", GOOD + "x" * 10_000)
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
+
+
 def test_first_values(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     for text, values in ((b"", []), (b'\xef\xbb\xbfa ,"b,""c"\r\n1,2', ["a ", 'b,"c']), (b"\n1", [])):

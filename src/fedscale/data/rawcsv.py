@@ -227,4 +227,4 @@ def _fits(value: str, kind: pa.DataType) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).removeprefix("CSV parse error: ").removeprefix("In CSV column #").strip()
+    return str(error).removeprefix("CSV parse error: ").removeprefix("In CSV column #").strip()[:200]  # it quotes rows

@@ -106,7 +106,19 @@ def _game(content: bytes, begin: int, end: int) -> Game:
                 game.stones.extend(_placed(place, name, values))
     if nodes == 0:
         raise ValueError("no node: a game begins with (;")
+    _set_up(game.stones)
     return game
+
+
+def _set_up(stones: list[tuple[int, int]]) -> None:
+    """Let stones that black plays one after another at the beginning be set up.
+
+    The Fox server's application writes a handicap so, without ``AB`` and with ``HA[0]``.
+    """
+    begin = next((place for place, (kind, _) in enumerate(stones) if kind < SET), len(stones))
+    run = list(itertools.takewhile(lambda stone: stone[0] == BLACK and stone[1] != PASS, stones[begin:]))
+    if len(run) > 1:
+        stones[begin : begin + len(run)] = [(SET + BLACK, point) for _, point in run]
 
 
 def _tokens(content: bytes, place: int, end: int) -> Iterator[tuple[int, bytes, list[bytes]]]:

@@ -47,9 +47,10 @@ CARD: Final = Card(
         "AB for handicap stones, broken UTF-8 or GB 18030, AP twice, in professional games variations and comments"
     ),
     preprocessing=(
-        "the main line is everything up to the first closing bracket; a stone that is set up is no move; passes are "
-        "moves. Games by the rules: captures, no suicide, no immediate retaking of a ko. Left out: files of nothing or "
-        "of NUL bytes, other boards, games without a move, games with an illegal one, players without a name"
+        "the main line is everything up to the first closing bracket; a stone that is set up, or several of black's "
+        "at the beginning, are no move; passes are moves. Games by the rules: captures, no suicide, no immediate "
+        "retaking of a ko. Left out: files of nothing or of NUL bytes, other boards, games without a move, games with "
+        "an illegal one, players without a name"
     ),
     sample=(
         f"x: uint8 ({len(PLANES)}, {SIZE}, {SIZE}), 0 or 1: {', '.join(PLANES)}; y: int16, row × 19 + column of the "
