@@ -63,6 +63,14 @@ def test_images_in_folders_by_digit(tmp_path: Path) -> None:
     assert notes.skipped["the image is not there"] == 1
 
 
+def test_one_list_is_read_with_what_lies_beside_it(tmp_path: Path) -> None:
+    owners(tmp_path / "raw")
+    plain(tmp_path / "raw/train/0/1/2/0123456789012345.jpg", (9, 9, 9))
+    dataset, notes = imported(Landmarks, tmp_path / "raw" / "train.csv", tmp_path / "store", pixels=8)
+    assert labels(dataset) == by_digest({"Example, Ann": [0]})
+    assert notes.skipped["the image is not there"] == 2
+
+
 def test_the_division_by_user(tmp_path: Path) -> None:
     table(
         tmp_path,

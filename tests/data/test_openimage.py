@@ -23,6 +23,7 @@ from image_raw import (
 )
 
 from fedscale.data.importers.openimage import Openimage, OpenimageDetection
+from fedscale.data.pictureset import Pictures
 from fedscale.data.ragged import Ragged
 
 IMAGES = (
@@ -93,6 +94,16 @@ def test_objects_by_author_without_images(tmp_path: Path, folder: str) -> None:
     assert (dataset.card.classes, dataset.card.without) == (2, ("x",))
     assert (notes.read, notes.skipped) == (8, SKIPPED)
     no_name_in(tmp_path / "store", ANN, BOB, CAT, "people/", "Same Name")
+
+
+@pytest.mark.parametrize("importer", [Openimage, OpenimageDetection])
+def test_one_list_of_boxes_is_read_with_what_lies_beside_it(tmp_path: Path, importer: type[Pictures]) -> None:
+    owners(tmp_path / "raw")
+    boxes = tmp_path / "raw" / "train-annotations-bbox.csv"
+    dataset, notes = imported(importer, boxes, tmp_path / "store")
+    assert len(dataset) == 2
+    assert dataset.card.label_names == ("Tortoise", "Magpie, small")
+    assert notes.told == [f"no images under {boxes}: labels and clients only; statistics can be had, training cannot"]
 
 
 def test_lists_without_authors_are_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -11,7 +12,9 @@ import pytest
 from textsets import imported, refused
 
 from fedscale.data.archive import TARS
+from fedscale.data.catalogue import DATASETS
 from fedscale.data.packed import ARCHIVES
+from fedscale.data.store import told_of
 
 HEADER = '"TRIP_ID","CALL_TYPE","ORIGIN_CALL","ORIGIN_STAND","TAXI_ID","TIMESTAMP","DAY_TYPE","MISSING_DATA","POLYLINE"'
 WAY = ",".join(f"[-8.6{step},41.1{step}]" for step in range(5))
@@ -77,6 +80,26 @@ def test_archives_that_stay_packed(tmp_path: Path) -> None:
     refused(tmp_path, "foxgo", raw / "9d2.7z.001", r"9d2\.7z\.001: unpack 9d2\.7z\.001 by hand")
     (raw / "9d2.7z.001").rename(raw / "9d2.zip")
     refused(tmp_path, "foxgo", raw, r"it has 9d2\.zip: unpack 9d2\.zip, or name it itself")
+
+
+def test_what_is_told_names_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("id,landmark_id\nabcdef0123456789,90\nabcdef0123456780,7\n")
+    archive = tarred(tmp_path / "lists.tgz", train_csv=tmp_path / "train.csv")
+    dataset, notes = imported(tmp_path, "landmarks", archive)
+    assert dataset.counts.tolist() == [1, 1]
+    assert all(f"under {archive}" in sentence for sentence in notes.told)
+    assert len(notes.told) == 2
+    assert notes.told == told_of(dataset)[1]["told"]
+
+
+RAW = sorted(name for name in DATASETS.names() if "raw" in inspect.signature(DATASETS.get(name)).parameters)
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_file_that_is_none_of_a_dataset(tmp_path: Path, name: str) -> None:
+    (tmp_path / "strange.bin").write_bytes(b"strange")
+    (tmp_path / "made").mkdir()
+    refused(tmp_path, name, tmp_path / "strange.bin", "strange.bin: |nothing of|lacks")
 
 
 def test_endings_of_archives() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fedscale.errors import DataError
@@ -23,6 +24,7 @@ class Notes:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
+        self._names: dict[str, str] = {}
         self.read = 0
         self.skipped: dict[str, int] = {}
         self.first: dict[str, str] = {}
@@ -32,7 +34,7 @@ class Notes:
         """Note that ``rows`` were left out, the first of them at ``where`` (file and row)."""
         if rows:
             self.skipped[reason] = self.skipped.get(reason, 0) + rows
-            self.first.setdefault(reason, where)
+            self.first.setdefault(reason, self._named(where))
 
     def nothing_left(self, of: object) -> DataError:
         """Return the error for raw files ``of`` which no row can be used, with the reasons."""
@@ -41,8 +43,18 @@ class Notes:
 
     def tell(self, sentence: str) -> None:
         """Note something that the user should know."""
+        sentence = self._named(sentence)
         if sentence not in self.told:
             self.told.append(sentence)
+
+    def say_of(self, archive: Path, folder: Path) -> None:
+        """Say of an archive what is said of the folder that it is unpacked into, from now on."""
+        self._names[str(folder)] = str(archive)
+
+    def _named(self, text: str) -> str:
+        for folder, archive in self._names.items():
+            text = text.replace(folder, archive)
+        return text
 
     def progress(self, stage: str, done: int, total: int | None = None) -> None:
         """Say how far a stage has come."""

@@ -58,7 +58,7 @@ def unpacked(archive: Path, beside: Path, notes: Notes) -> Iterator[Path]:
                 beneath.mkdir()
                 unpack_into(inner, beneath)
                 inner.unlink()
+            notes.say_of(archive, folder)
             yield folder
         except (DataError, FetchError) as error:
             raise DataError(str(error).replace(temporary, str(archive))) from None
-        notes.first = {reason: where.replace(temporary, str(archive)) for reason, where in notes.first.items()}

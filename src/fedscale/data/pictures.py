@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from fedscale import limits
 from fedscale.data.gather import Gather
 from fedscale.data.images import encode_image, open_image
+from fedscale.data.rawfile import home
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +64,7 @@ def jpeg_names(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def folders_of(raw: Path) -> Folders:
     """Return ``raw`` and the folders in it to which paths may be relative, or which hold images themselves."""
-    return Folders((raw, *_below(raw, DEPTH)))
+    return Folders((home(raw), *_below(home(raw), DEPTH)))
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

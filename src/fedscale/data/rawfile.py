@@ -151,8 +151,12 @@ def found(raw: Path, *patterns: str) -> list[Path]:
 
 def folders(raw: Path) -> list[Path]:
     """Return ``raw``, or the folder that such a file is in, and the folders in it."""
-    raw = raw.parent if raw.is_file() else raw
-    return [raw, *sorted(path for path in raw.glob("*") if path.is_dir())]
+    return [home(raw), *sorted(path for path in home(raw).glob("*") if path.is_dir())]
+
+
+def home(raw: Path) -> Path:
+    """Return ``raw``, or the folder that such a file is in, where what belongs to it is looked for."""
+    return raw.parent if raw.is_file() else raw
 
 
 def folder(raw: Path, name: str) -> Path | None:

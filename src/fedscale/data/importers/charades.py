@@ -24,7 +24,7 @@ from fedscale.data.media import path_column
 from fedscale.data.notes import Notes
 from fedscale.data.ragged import Ragged
 from fedscale.data.rawcsv import Rows, read_csv
-from fedscale.data.rawfile import folders, found, nothing
+from fedscale.data.rawfile import folders, found, home, nothing
 from fedscale.data.rawjson import read_lines
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -105,7 +105,7 @@ class Charades(VideoImporter):
         """Return the card, with the actions' names where there is a file of them, and how videos are read."""
         card, load = super().prepare(gather, notes)
         assert self.raw is not None
-        paths = found(self.raw, "Charades_v1_classes.txt", "*/Charades_v1_classes.txt")
+        paths = found(home(self.raw), "Charades_v1_classes.txt", "*/Charades_v1_classes.txt")
         return card.model_copy(update={"label_names": _names(paths[0], notes)}) if paths else card, load
 
 

@@ -23,7 +23,7 @@ from fedscale.data.notes import Notes
 from fedscale.data.pictures import jpeg_names
 from fedscale.data.pictureset import Pictures, check_labels, scan_mapping
 from fedscale.data.rawcsv import Rows, read_csv
-from fedscale.data.rawfile import found, nothing
+from fedscale.data.rawfile import found, home, nothing
 from fedscale.errors import DataError
 from fedscale.section import Component
 
@@ -101,7 +101,7 @@ class Landmarks(Pictures):
         if paths := _csv(raw, "federated_train") or _csv(raw, "mini_gld_train_split"):
             return _scan_federated(paths, notes)
         if paths := _csv(raw, "train") or _csv(raw, CLEAN):
-            attributions = found(raw, *ATTRIBUTIONS, *(f"*/{name}" for name in ATTRIBUTIONS))
+            attributions = found(home(raw), *ATTRIBUTIONS, *(f"*/{name}" for name in ATTRIBUTIONS))
             if self.client == "author" and attributions:
                 return _scan_authors(paths[0], attributions, notes)
             if self.client == "author":

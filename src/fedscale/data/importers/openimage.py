@@ -27,7 +27,7 @@ from fedscale.data.pictures import EDGES, jpeg_names, stored_images
 from fedscale.data.pictureset import Numbering, PictureLoad, Pictures, scan_mapping
 from fedscale.data.ragged import Column, Ragged
 from fedscale.data.rawcsv import Rows, first_values, read_csv
-from fedscale.data.rawfile import found, nothing, opened
+from fedscale.data.rawfile import found, home, nothing, opened
 from fedscale.data.voc import has_annotations, scan_annotations
 from fedscale.errors import DataError
 from fedscale.section import Component, Positive
@@ -269,7 +269,7 @@ def _unknown(authors: Join, lists: Sequence[Path], paths: Sequence[Path]) -> str
 
 def _lists(raw: Path, notes: Notes) -> list[Path]:
     """Return the lists of photographs that name authors; figure-eight's (image_name, image_url) does not."""
-    headers = {path: first_values(path, notes) for path in _deep(raw, "*images*.csv", "image_ids*.csv")}
+    headers = {path: first_values(path, notes) for path in _deep(home(raw), "*images*.csv", "image_ids*.csv")}
     lists = [path for path, header in headers.items() if "ImageID" in header]
     return [path for path in lists if "AuthorProfileURL" in headers[path]] or lists
 
@@ -320,7 +320,7 @@ def described(raw: Path, numbering: Numbering) -> tuple[str, ...] | None:
     """Return the classes' names, where the lists of classes have them; else their codes."""
     if numbering.names is None:
         return None
-    names = {code: name for path in _deep(raw, "*class-descriptions*.csv") for code, name in _descriptions(path)}
+    names = {code: name for path in _deep(home(raw), "*class-descriptions*.csv") for code, name in _descriptions(path)}
     return tuple(names.get(name, name) for name in numbering.names)
 
 
