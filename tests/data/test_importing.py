@@ -18,7 +18,10 @@ import pytest
 
 from fedscale import files
 from fedscale.cli.importing import summary
+from fedscale.cores import usable_cores
+from fedscale.data import importing
 from fedscale.data.card import Card
+from fedscale.data.gather import Gather
 from fedscale.data.identity import client_digest
 from fedscale.data.importing import Importer, Loaded, Scanned
 from fedscale.data.notes import Notes
@@ -180,11 +183,34 @@ def test_without_files(tmp_path: Path) -> None:
         Toy(raw=tmp_path / "absent").write(tmp_path / "store", Notes())
 
 
+def test_work_stays_here_if_there_is_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of one client each, worked on by a function that could not travel to another process."""
+    gather = Gather(tmp_path)
+    gather.add(pa.array(["a", "b", "c", "b"]), pa.table({"row": [0, 1, 2, 3]}))
+    monkeypatch.setattr(importing, "usable_cores", lambda: 1)
+    done = list(importing.in_processes(lambda rows: (os.getpid(), rows["row"].to_pylist()), gather.groups(together=1)))
+    assert [int(counts.sum()) for counts, _ in done] == [len(rows) for _, (_, rows) in done]
+    assert {process for _, (process, _) in done} == {os.getpid()}
+    assert sorted(rows for _, (_, rows) in done) == [[0], [1, 3], [2]]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to cores here")
+def test_cores_are_those_that_a_process_is_bound_to() -> None:
+    whole = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(whole)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, whole)
+    assert usable_cores() == len(whole)
+
+
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
 from fedscale import files
+from fedscale.cores import usable_cores
 from fedscale.cli.importing import summary
 path = files.temporary(Path({str(tmp_path / "store")!r}), "part")
 path.mkdir()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import multiprocessing
-import os
 import re
 import tempfile
 from abc import ABC, abstractmethod
@@ -27,6 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fedscale import files
+from fedscale.cores import usable_cores
 from fedscale.data.card import Card
 from fedscale.data.columns import from_arrow
 from fedscale.data.gather import Gather, Group
@@ -196,13 +196,13 @@ def _limited(batches: Iterator[Scanned], limit: int | None) -> Iterator[Scanned]
 def in_processes(work: Callable[[pa.Table], Result], groups: Iterator[Group]) -> Iterator[tuple[IntArray, Result]]:
     """Yield what ``work`` makes of each group's rows, in order, behind the counts of its clients.
 
-    Groups are worked on in as many processes as there are cores, a few ahead; a single one here.
+    Groups are worked on in as many processes as there are cores that may be used, a few ahead; a single one here, and
+    all of them if there is one core.
     """
-    first = list(itertools.islice(groups, 2))
-    if len(first) < 2:
-        yield from one_by_one(work, iter(first))
+    first, workers = list(itertools.islice(groups, 2)), usable_cores()
+    if len(first) < 2 or workers == 1:
+        yield from one_by_one(work, itertools.chain(first, groups))
         return
-    workers = os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: deque[tuple[IntArray, Future[Result]]] = deque()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 
 from fedscale.core.client import Client
+from fedscale.cores import usable_cores
 from fedscale.errors import JobError, RunError
 from fedscale.simulation.progress import Observer
 from fedscale.simulation.setup import Parts
@@ -22,7 +22,7 @@ def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int
     if workers is not None and workers < 1:
         raise RunError(f"workers = {workers}: at least one is needed")
     if can_travel(client):
-        return workers or _cores()
+        return workers or usable_cores()
     if workers is None:
         observer.notice(f"{client.__name__} is not in a file of its own: training in this process only")
     elif workers > 1:
@@ -31,12 +31,6 @@ def choose_workers(workers: int | None, parts: Parts, observer: Observer) -> int
             "cannot find it; put it into a file of its own and import it or name it as a plugin, or use workers=1"
         )
     return 1
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return usable or 1
 
 
 def can_travel(client: type[Client]) -> bool:
