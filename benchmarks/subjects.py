@@ -147,11 +147,18 @@ def _queries(quick: bool, place: Place) -> Iterator[Row]:
 
 
 def _imports(quick: bool, place: Place) -> Iterator[Row]:
-    cases = [("taobao", 20_000, 2_000)] if quick else [*imports.CASES]
-    for name, rows, clients in cases:
-        rate, most, opening = imports.measure(name, rows, clients, place.data)
+    small = [("taobao", 20_000, 2_000), ("own CSV", 20_000, 2_000)]
+    for name, rows, clients in small if quick else imports.CASES:
+        rate, most, opening = imports.measure((name, rows, clients), place.data)
         what = f"{name}: {rows:,} rows of {clients:,} clients"
         yield what, f"{rate:,.0f}", human_bytes(most.own), f"{opening * 1e3:.2f} ms"
+
+
+def _decoding(quick: bool, place: Place) -> Iterator[Row]:
+    small = [(name, 60, 6) for name, _, _ in imports.DECODED]
+    for name, rows, clients in small if quick else imports.DECODED:
+        two, one, ratios = imports.in_turns((name, rows, clients), 1 if quick else 3, place.data)
+        yield f"{name}: {rows:,} rows of {clients:,} clients", f"{two:,.1f}", f"{one:,.1f}", _ratio(ratios)
 
 
 def _coordinator(quick: bool, place: Place) -> Iterator[Row]:
@@ -194,5 +201,10 @@ SUBJECTS: Final = {
     "startup": Subject("From the command to the first round", ("what", "figure", "import torch", "ratio"), _startup),
     "queries": Subject("Questions to a population and a data set", ("question", "median", "", ""), _queries),
     "imports": Subject("From raw files to a store", ("raw files", "rows a second", "peak memory", "opening"), _imports),
+    "decoding": Subject(
+        "From raw images, recordings and texts to a store: rows a second on two cores against one",
+        ("raw files", "2 cores", "1 core", "ratio: median (of pairs)"),
+        _decoding,
+    ),
     "coordinator": Subject("The coordinator alone", ("what", "figure", "", ""), _coordinator),
 }

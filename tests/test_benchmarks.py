@@ -21,10 +21,11 @@ from torch import nn
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))
 
-from benchmarks import bare, memory, rounds, scaling, startup, stores, team  # noqa: E402
+from benchmarks import bare, memory, oneimport, rawfiles, rounds, scaling, startup, stores, team  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 
 from fedscale import Job, simulate  # noqa: E402
+from fedscale.data.store import open_store  # noqa: E402
 
 SAMPLES = 6
 
@@ -145,6 +146,22 @@ def test_points_are_measured_and_drawn(folder, tmp_path):
     assert "in proportion to the first" in (tmp_path / "out" / "plot.html").read_text()
 
 
+@pytest.mark.parametrize("name", rawfiles.GENERATORS)
+def test_what_is_generated_is_imported_whole(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(rawfiles, "ADS", 100)
+    monkeypatch.setattr(rawfiles, "DIFFERENT", 2)
+    (tmp_path / "raw").mkdir()
+    rawfiles.GENERATORS[name](tmp_path / "raw", 30, 3)
+    oneimport.write(name, tmp_path / "raw", tmp_path / "store")
+    dataset = open_store(tmp_path / "store")
+    assert len(dataset) == 3
+    if name == "blog":
+        # Ten posts of 200 words and an end each are 2,010 tokens: 2,009 predictions, 64 a row.
+        assert dataset.counts.tolist() == [32] * 3
+    else:
+        assert dataset.counts.sum() == 30
+
+
 @pytest.mark.soak
 def test_the_first_round_begins_after_torch_is_imported():
     whole, torch_alone, differences = startup.measure(1, workers=1)
@@ -166,7 +183,18 @@ def run(*arguments, seconds=1200):
         (
             "--help",
             0,
-            ["rounds", "speedup", "memory", "scaling", "startup", "queries", "coordinator", "--quick"],
+            [
+                "rounds",
+                "speedup",
+                "memory",
+                "scaling",
+                "startup",
+                "queries",
+                "imports",
+                "decoding",
+                "coordinator",
+                "--quick",
+            ],
         ),
         ("speed", 2, ["unknown: speed; known: rounds"]),
     ],
@@ -185,6 +213,7 @@ def test_a_quick_look_at_everything(tmp_path):
     done = run("--quick", "--out", tmp_path / "plots")
     assert done.returncode == 0, done.stderr
     assert "mlp, 50 clients, 2 processes" in done.stdout
+    assert "inaturalist: 60 rows of 6 clients" in done.stdout
     assert {path.name for path in (tmp_path / "plots").iterdir()} >= {"clients.html", "population.html"}
     ratios = [line.split("│")[-2] for line in done.stdout.splitlines() if "clients, 1 process" in line]
     assert ratios
