@@ -14,6 +14,7 @@ from textsets import imported, refused
 from fedscale.data.archive import TARS
 from fedscale.data.catalogue import DATASETS
 from fedscale.data.packed import ARCHIVES
+from fedscale.data.rawfile import found
 from fedscale.data.store import told_of
 
 HEADER = '"TRIP_ID","CALL_TYPE","ORIGIN_CALL","ORIGIN_STAND","TAXI_ID","TIMESTAMP","DAY_TYPE","MISSING_DATA","POLYLINE"'
@@ -100,6 +101,13 @@ def test_a_file_that_is_none_of_a_dataset(tmp_path: Path, name: str) -> None:
     (tmp_path / "strange.bin").write_bytes(b"strange")
     (tmp_path / "made").mkdir()
     refused(tmp_path, name, tmp_path / "strange.bin", "strange.bin: |nothing of|lacks")
+
+
+def test_what_macos_puts_beside_files_is_left_alone(tmp_path: Path) -> None:
+    for name in ("a.json", "._a.json", "__MACOSX/._a.json", "b/._c.json.gz", "b/c.json.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert found(tmp_path, "*.json", "*/*.json") == [tmp_path / "a.json", tmp_path / "b" / "c.json.gz"]
 
 
 def test_endings_of_archives() -> None:

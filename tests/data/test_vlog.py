@@ -68,12 +68,13 @@ def test_other_labels(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("place", [".", "clips"])
+@pytest.mark.parametrize("place", [".", "clips", "data/clips"])
 def test_clips(tmp_path: Path, place: str) -> None:
     vlog(tmp_path / "raw" / "meta", CLIPS)
     video(tmp_path / "raw" / place / CLIPS[0][0] / "clip.mp4", [(250, 0, 0)] * 3)
     for number in (1, 2):
-        put(tmp_path / "raw" / place / CLIPS[3][0] / f"frame{number:06d}.jpg", picture((0, 0, 250)))
+        name = f"frame{'_' if place == 'data/clips' else ''}{number:06d}.jpg"  # both occur
+        put(tmp_path / "raw" / place / CLIPS[3][0] / name, picture((0, 0, 250)))
     notes = imported(tmp_path, tmp_path / "raw", frames=2, size=16)
     assert labels(tmp_path / "store") == by_uploader({"6913": [0], "2765": [2]})
     assert notes.skipped == {"a clip without label": 1, "the video is not there": 1}

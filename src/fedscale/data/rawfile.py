@@ -22,6 +22,10 @@ COMPRESSED: Final = (".gz", ".bz2", ".xz", ".lzma", ".zst")
 """Suffixes of files that are read through a decompressor."""
 
 
+MAC: Final = "._"
+"""How the names of files begin in which macOS keeps what other systems have no room for (AppleDouble)."""
+
+
 class _Counted(io.RawIOBase):
     """A file that says how much of it was read, before it is decompressed."""
 
@@ -136,7 +140,8 @@ class _Zstandard:
 def found(raw: Path, *patterns: str) -> list[Path]:
     """Return the files under ``raw`` that match any of ``patterns``, compressed or not, sorted by their paths.
 
-    Where a file is there both ways, the compressed one is left out. ``raw`` may be such a file itself.
+    Where a file is there both ways, the compressed one is left out, and so are files that macOS puts beside others.
+    ``raw`` may be such a file itself.
     """
     endings = ("", *COMPRESSED)
     if raw.is_file():
@@ -144,7 +149,11 @@ def found(raw: Path, *patterns: str) -> list[Path]:
         own = {name + ending for name in names if "/" not in name for ending in endings}
         return [raw] if any(fnmatch.fnmatchcase(raw.name, name) for name in own) else []
     paths = {
-        path for pattern in patterns for ending in endings for path in raw.glob(pattern + ending) if path.is_file()
+        path
+        for pattern in patterns
+        for ending in endings
+        for path in raw.glob(pattern + ending)
+        if path.is_file() and not path.name.startswith(MAC)
     }
     return sorted(path for path in paths if path.suffix not in COMPRESSED or path.with_suffix("") not in paths)
 

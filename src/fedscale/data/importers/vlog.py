@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -224,7 +224,12 @@ def _aligned(path: Path, rows: int, beside: Path, lines: int) -> None:
 def _roots(raw: Path, clips: Sequence[str]) -> list[Path]:
     """Return the folders that clips may be in: those that have a folder with which a clip's path begins."""
     first = {clip.partition("/")[0] for clip in clips}
-    return [folder for folder in folders(raw) if any((folder / name).is_dir() for name in first)]
+    near = folders(raw)
+    return _beginning(near, first) or _beginning([inner for folder in near[1:] for inner in folders(folder)[1:]], first)
+
+
+def _beginning(places: Sequence[Path], first: Collection[str]) -> list[Path]:
+    return [place for place in places if any((place / name).is_dir() for name in first)]
 
 
 def _clips(owner: _Owner, roots: Sequence[Path], notes: Notes) -> Iterator[Scanned]:
