@@ -15,6 +15,9 @@ from fedscale.core.client import Client, TestResult
 from fedscale.data.card import Card
 from fedscale.data.store import StoreWriter
 from fedscale.errors import JobError
+from fedscale.execute.base import Report
+from fedscale.execute.sums import reports_together
+from fedscale.outcomes import Fate
 from fedscale.pooled import Pooled
 from fedscale.report.check import check_log
 from fedscale.report.log import LogWriter, read_log
@@ -399,3 +402,15 @@ def test_what_a_training_job_says_of_updates_is_without_effect(three_sets, tmp_p
 def test_a_job_that_trains_has_the_facts_that_it_always_had():
     assert "testing" not in Job(data="digits").facts()
     assert Job.parse({"data": "digits", "testing": {}}).facts()["testing"] == {"download": True, "forwards": 1.0}
+
+
+def test_pooled_counts_of_a_block_go_with_its_first_task_that_was_admitted():
+    """1 and 2 at the places 0 and 3, and 4 at the place 3, are 1 and 6."""
+    counts = [Pooled([1, 0, 0, 2]).record(), Pooled([0, 0, 0, 4]).record()]
+    refused = Report(1, fate=Fate.REJECTED, why="it reports others")
+    admitted = [Report(2 + place, metrics={"count": 1}, pooled={"scores": one}) for place, one in enumerate(counts)]
+    first, second, third = reports_together([refused, *admitted])
+    assert (first.pooled, third.pooled) == ({}, {})
+    assert second.pooled == {"scores": {"size": 4, "places": [0, 3], "counts": [1, 6]}}
+    assert [report.task for report in (first, second, third)] == [1, 2, 3]
+    assert reports_together([refused]) == [refused]
