@@ -110,5 +110,13 @@ def test_what_macos_puts_beside_files_is_left_alone(tmp_path: Path) -> None:
     assert found(tmp_path, "*.json", "*/*.json") == [tmp_path / "a.json", tmp_path / "b" / "c.json.gz"]
 
 
+def test_several_archives_of_one_set_are_to_be_unpacked_together(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("raw_sample", "ad_feature"):
+        (raw / f"{name}.csv.tar.gz").write_bytes(b"")
+    refused(tmp_path, "taobao", raw, r": unpack ad_feature\.csv\.tar\.gz, raw_sample\.csv\.tar\.gz there$")
+
+
 def test_endings_of_archives() -> None:
     assert set(ARCHIVES) == {*TARS, ".zip"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,10 @@ BY_HAND: Final = (".7z", ".rar", ".7z.001", ".tar.zst")
 """Endings of archives that are not."""
 
 
+SHOWN: Final = 5
+"""Archives that a message names at most."""
+
+
 def is_archive(name: str) -> bool:
     """Whether a file of that name holds others, and is unpacked here."""
     return name.lower().endswith(ARCHIVES)
@@ -29,11 +33,12 @@ def is_packed(name: str) -> bool:
     return name.lower().endswith((*ARCHIVES, *BY_HAND))
 
 
-def remedy(archive: str) -> str:
-    """Say what to do with an archive of that name."""
-    if archive.lower().endswith(BY_HAND):
-        return f"unpack {archive} by hand (`7z x` for .7z and .rar, `tar --zstd -xf` for .tar.zst) and name the folder"
-    return f"unpack {archive}, or name it itself"
+def remedy(archives: Sequence[str]) -> str:
+    """Say what to do with archives of these names, of which there is one at least."""
+    names = ", ".join(archives[:SHOWN]) + (" and so on" if len(archives) > SHOWN else "")
+    if any(name.lower().endswith(BY_HAND) for name in archives):
+        return f"unpack {names} by hand (`7z x` for .7z and .rar, `tar --zstd -xf` for .tar.zst) and name the folder"
+    return f"unpack {names}, or name it itself" if len(archives) == 1 else f"unpack {names} there"
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def unpacked(archive: Path, beside: Path, notes: Notes) -> Iterator[Path]:
     from fedscale.data.archive import unpack_into  # which brings in what downloads need
 
     if archive.name.lower().endswith(BY_HAND):
-        raise DataError(f"{archive}: {remedy(archive.name)}")
+        raise DataError(f"{archive}: {remedy([archive.name])}")
     with tempfile.TemporaryDirectory(dir=beside.parent, prefix=files.temporary(beside, "raw").name) as temporary:
         folder = Path(temporary)
         try:

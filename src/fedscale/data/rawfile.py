@@ -190,6 +190,7 @@ def lacking(raw: Path, media: str, instead: str = "labels") -> str:
 
 
 def _packed(raw: Path) -> str:
-    """Say what to do with the first archive in a directory; nothing if there is none."""
+    """Say what to do with the archives in a directory; nothing if there are none."""
     present = sorted(path.name for path in raw.iterdir()) if raw.is_dir() else []
-    return next((f": {remedy(name)}" for name in present if is_packed(name)), "")
+    archives = [name for name in present if is_packed(name)]
+    return f": {remedy(archives)}" if archives else ""
