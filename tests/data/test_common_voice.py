@@ -65,6 +65,23 @@ def test_tables_and_clips(tmp_path: Path, version: int, place: str) -> None:
         assert b"three.mp3" not in path.read_bytes()
 
 
+def test_parts_in_which_nobody_is(tmp_path: Path) -> None:
+    put(tmp_path / "raw" / "test.tsv", common_voice([]))
+    put(tmp_path / "raw" / "dev.tsv", common_voice(ROWS))
+    put(tmp_path / "raw" / "clips" / "one.mp3", encoded(tone(0.5, 32_000), 32_000, "MP3"))
+    put(tmp_path / "raw" / "clips" / "two.mp3", b"")  # there are such
+    notes = imported(tmp_path, tmp_path / "raw", seconds=1.5)
+    assert sum(map(len, texts(tmp_path / "store"))) == 1
+    assert notes.skipped == {
+        "recording: not a recording that can be read: it is cut off or of no known kind": 1,
+        "the recording is not there": 1,
+    }
+    other = tmp_path / "other" / "other.tsv"
+    put(other, common_voice(ROWS))
+    with pytest.raises(DataError, match=r"another of other\.tsv by the option tables"):
+        imported(tmp_path, other.parent)
+
+
 def test_every_clip_once(tmp_path: Path) -> None:
     for table, rows in {
         "validated": ROWS,

@@ -150,8 +150,11 @@ def test_hdf5_files(tmp_path: Path) -> None:
     hdf5(tmp_path / "raw/fed_emnist_train.h5", f0=whole, f1=whole)
     hdf5(tmp_path / "raw/fed_emnist_test.h5", f0={"pixels": IMAGES[2:3] / 255, "label": np.array([[6]])})
     hdf5(tmp_path / "raw/fed_emnist_digitsonly_train.h5", f0=whole)
-    dataset, _ = imported(Femnist, tmp_path / "raw", tmp_path / "store")
-    assert [sorted(row) for row in labels(dataset)] == by_digest({"f0": [4, 5, 6], "f1": [4, 5]})
+    (tmp_path / "above/FederatedEMNIST").mkdir(parents=True)
+    (tmp_path / "above/FederatedEMNIST/datasets").symlink_to(tmp_path / "raw")
+    for place in ("raw", "above"):
+        dataset, _ = imported(Femnist, tmp_path / place, tmp_path / f"store-{place}")
+        assert [sorted(row) for row in labels(dataset)] == by_digest({"f0": [4, 5, 6], "f1": [4, 5]})
 
 
 def test_fedscales_archive(tmp_path: Path) -> None:

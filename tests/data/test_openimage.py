@@ -111,6 +111,9 @@ def test_lists_without_authors_are_left_alone(tmp_path: Path) -> None:
     table(tmp_path / "raw", "train-images-boxable.csv", "image_name,image_url", f"{ONE}.jpg,https://x/{ONE}.jpg")
     dataset, _ = imported(Openimage, tmp_path / "raw", tmp_path / "store")
     assert labels(dataset) == by_digest({ANN: [1, 0, 1], BOB: [0]})
+    (tmp_path / "raw" / "train-images-boxable-with-rotation.csv").unlink()
+    _, notes = imported(Openimage, tmp_path / "raw", tmp_path / "alone")
+    assert notes.told[0].startswith("no train-images-boxable-with-rotation.csv, in which authors are")
 
 
 def test_objects_are_cut_out(tmp_path: Path) -> None:

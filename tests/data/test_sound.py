@@ -183,6 +183,9 @@ def test_wav_files_of_writers_who_did_not_know_the_length(length: int) -> None:
     if length:
         np.testing.assert_array_equal(read_sound(streamed), read_sound(GOOD))
     assert not is_cut_off(streamed)
+    notes = GOOD[:36] + b"LIST\3\0\0\0abc\0" + GOOD[36:]  # chunks of odd lengths are filled up
+    assert not is_cut_off(notes)
+    assert is_cut_off(notes[:-1])
     assert not is_cut_off(GOOD + b"LIST")
 
 

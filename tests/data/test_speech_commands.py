@@ -85,11 +85,11 @@ def test_maps_without_recordings(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_owners_parts(tmp_path: Path) -> None:
-    raw = speech_commands(tmp_path / "raw", ROWS)
+    raw = speech_commands(tmp_path / "raw" / "SpeechCommands" / "speech_commands_v0.02", ROWS)
     put(raw / "validation_list.txt", "no/c1_nohash_0.wav\n")
     put(raw / "testing_list.txt", "zero/ffee_nohash_0.wav\nbackward/ffee_nohash_1.wav\n")
     for part, speakers in (("train", ["0a2b400e"]), ("validation", ["c1"]), ("test", ["ffee"])):
-        imported(tmp_path / part, raw, part=part)
+        imported(tmp_path / part, tmp_path / "raw", part=part)
         assert words(tmp_path / part / "store") == by_speaker({speaker: ROWS[speaker] for speaker in speakers})
     put(raw / "testing_list.txt", "zero ffee_nohash_0.wav\n")
     with pytest.raises(DataError, match=r"testing_list\.txt line 1: .* is not <word>/<hash>"):

@@ -129,7 +129,7 @@ def _reader(path: Path, stream: io.BufferedReader, columns: Types, dialect: Dial
             raise DataError(
                 f"{path}: no column {name!r} in its header: {nearest(name, [each[:40] for each in header])}"
             )
-    if not stream.peek(1).strip():
+    if not stream.peek(1):
         return None
     parse = pyarrow.csv.ParseOptions(
         delimiter=dialect.delimiter,
