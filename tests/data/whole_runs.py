@@ -13,12 +13,18 @@ from fedscale.cli.main import app
 from fedscale.data.catalogue import DATASETS
 from fedscale.recipes import recipe
 from fedscale.report.check import check_log
+from fedscale.report.facts import called
 from fedscale.report.log import read_log
 from fedscale.simulation.progress import Silent
 from fedscale.simulation.run import simulate
 
 CLIENTS = 8
 """How many clients the raw files should have."""
+
+POOLED = {"auc", "map", "macro_ap"}
+"""Metrics of all clients' scores together, which no client has alone."""
+
+OF_SINGLE_CLIENTS = ("fairness (Jain)", "whom the model serves", "The band holds")
 
 SPLIT = "data.split={train: 0.5, validation: 0, test: 0.5}"
 SMALL = (
@@ -47,3 +53,6 @@ def imported_and_trained(
     assert DATASETS.build(name).card.metric == metric
     assert [math.isfinite(record["metrics"][metric]) for record in tested] == [True, True]
     assert check_log(run.log).findings == []
+    page = run.report().read_text(encoding="utf-8")
+    assert f"{called(metric)} by round" in page
+    assert [text in page for text in OF_SINGLE_CLIENTS] == [metric not in POOLED] * len(OF_SINGLE_CLIENTS)

@@ -33,6 +33,31 @@ LOWER_IS_BETTER: Final = frozenset(
 UNIT_OF: Final = {"haversine": "km", "ade": "m", "fde": "m"}
 """What metrics are in, those that are no share and no pure number."""
 
+NAME_OF: Final = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "bleu": "BLEU",
+    "wer": "word error rate",
+    "cer": "character error rate",
+    "f1": "F1",
+    "auc": "AUC",
+    "haversine": "haversine distance",
+    "ade": "mean displacement",
+    "fde": "final displacement",
+    "map": "mean average precision",
+    "map50": "mean average precision at IoU 0.5",
+    "macro_ap": "mean average precision of labels",
+    "top5": "top-5 accuracy",
+    "recall5": "recall at 5",
+    "mel_l1": "mel distance",
+}
+"""How metrics are called in reports, where that is not their name in the log."""
+
+
+def called(metric: str) -> str:
+    """Return how a report calls ``metric``."""
+    return NAME_OF.get(metric, metric.replace("_", " "))
+
 
 def sum_of(metric: str) -> str:
     """Return the name of the per-client sum that ``metric`` is made from."""

@@ -245,6 +245,12 @@ class Metrics:
             "worst10": self._last("worst10"),
         }
 
+    @property
+    def of_clients(self) -> bool:
+        """Whether single clients have the dataset's metric, too: a curve over all scores is nobody's own."""
+        fairness = self._last("jain")
+        return fairness is None or not np.isnan(fairness)
+
     def time_to(self, metric_value: float, metric: str = "accuracy") -> tuple[int, float] | None:
         """Return version and virtual seconds of the first evaluation that is at least as good, or ``None``.
 

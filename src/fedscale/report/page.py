@@ -18,6 +18,7 @@ from fedscale.errors import LogError
 from fedscale.files import write_text
 from fedscale.report import bounds, plots, summary
 from fedscale.report.canvas import RUN_COLORS, RunView
+from fedscale.report.facts import called
 from fedscale.report.metrics import Metrics
 from fedscale.report.summary import TextTable
 from fedscale.report.timeline import timeline, typical_attempt
@@ -163,7 +164,7 @@ def _results(every: Sequence[RunView]) -> Section | None:
     ]
     if measured := [run for run in runs if run.metrics.measured]:
         metric, text = runs[0].metrics.metric, "Of those who took part in each round."
-        figures.insert(0, Plot(f"{metric} by round", plots.score(measured, by_time=False), text))
+        figures.insert(0, Plot(f"{called(metric)} by round", plots.score(measured, by_time=False), text))
     text = "What those reported who were asked, and neither went away nor came too late. Nothing was trained."
     return Section("Results", text, figures, [summary.statistics(run) for run in runs])
 
@@ -179,8 +180,8 @@ def _learning(every: Sequence[RunView]) -> Section | None:
     if not runs:
         return None
     others = " Dry runs, in which nobody learns, are left out." if len(runs) < len(every) else ""
-    metric, one = runs[0].metrics.metric, len(runs) == 1
-    band = " The band holds the middle 80 % of clients." if one else ""
+    metric, one = called(runs[0].metrics.metric), len(runs) == 1
+    band = " The band holds the middle 80 % of clients." if one and runs[0].metrics.of_clients else ""
     table = summary.evaluations(runs[0]) if one else None
     attacked = [run for run in runs if "attack_success" in run.metrics.evaluations.column_names]
     dots = "Training loss of the updates that counted; circles are evaluations."
@@ -287,7 +288,7 @@ def _clients(runs: Sequence[RunView]) -> Section:
         Plot("participation", plots.participation(runs), "Clients that never contributed are at 0."),
         Plot("inequality of participation", plots.lorenz(runs), "On the diagonal, all contribute equally."),
     ]
-    trained = [run for run in runs if run.metrics.measured]
+    trained = [run for run in runs if run.metrics.measured and run.metrics.of_clients]
     if not trained:
         return Section("Clients", "Who contributed.", who)
     return Section(
@@ -296,7 +297,7 @@ def _clients(runs: Sequence[RunView]) -> Section:
 
 
 def _served(runs: Sequence[RunView]) -> list[Plot]:
-    metric = runs[0].metrics.metric
+    metric = called(runs[0].metrics.metric)
     tenth = f"Mean {metric} of single clients: solid of all, dotted of the worst tenth."
     return [
         Plot(f"{metric} over clients", plots.client_spread(runs), "Cumulative, at the last evaluation."),

@@ -26,7 +26,7 @@ from fedscale.report.canvas import (
     time_unit,
 )
 from fedscale.report.evaluations import gini
-from fedscale.report.facts import FATES
+from fedscale.report.facts import FATES, called
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -38,13 +38,14 @@ BARS: Final = 80
 def score(runs: Sequence[RunView], *, by_time: bool) -> Figure:
     """Draw the dataset's metric against rounds or virtual time; baselines dashed; one run with its clients' spread."""
     metric = runs[0].metrics.metric
-    figure = blank(_x_title(runs, by_time), metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
+    text, y_format = called(metric), ".0%" if metric == "accuracy" else None
+    figure = blank(_x_title(runs, by_time), text, runs=len(runs), y_format=y_format)
     for run in runs:
         x, rows = _evaluation_axis(run, runs, by_time)
         if len(runs) == 1:
             _band(figure, run, x, rows)
         y = run.metrics.evaluations[metric].to_numpy()[rows]
-        name = run.text if len(runs) > 1 else metric
+        name = run.text if len(runs) > 1 else text
         figure.add_scatter(x=x, y=y, name=name, mode="lines+markers", line=stroke(run), marker={"size": 5})
     _baselines(figure, runs, by_time)
     return figure
@@ -253,7 +254,7 @@ def lorenz(runs: Sequence[RunView]) -> Figure:
 def client_spread(runs: Sequence[RunView]) -> Figure:
     """Draw the cumulative distribution of the dataset's metric over clients, at the last evaluation."""
     metric = runs[0].metrics.metric
-    figure = blank(f"{metric} of a client", "share of clients", runs=len(runs), y_format=".0%")
+    figure = blank(f"{called(metric)} of a client", "share of clients", runs=len(runs), y_format=".0%")
     for run in runs:
         if metric not in run.metrics.client_accuracy.column_names:
             continue
@@ -269,7 +270,7 @@ def client_spread(runs: Sequence[RunView]) -> Figure:
 def worst_tenth(runs: Sequence[RunView]) -> Figure:
     """Draw the mean metric of the worst-served tenth of the clients, and of all clients, against rounds."""
     metric = runs[0].metrics.metric
-    figure = blank("round", metric, runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
+    figure = blank("round", called(metric), runs=len(runs), y_format=".0%" if metric == "accuracy" else None)
     for run in runs:
         x, rows = _evaluation_axis(run, runs, by_time=False)
         for name, column, dash in (("mean of clients", "mean", "solid"), ("worst tenth", "worst10", "dot")):

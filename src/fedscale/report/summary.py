@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fedscale.report.canvas import RunView, thin
-from fedscale.report.facts import FATES, LOWER_IS_BETTER, UNIT_OF
+from fedscale.report.facts import FATES, LOWER_IS_BETTER, UNIT_OF, called
 from fedscale.report.metrics import Metrics
 from fedscale.units import human_bytes, human_seconds
 
@@ -93,14 +93,18 @@ def cards(metrics: Metrics, real: float | None) -> list[Card]:
         return [Card("dry run", "no training", "nobody was trained or tested"), *work]
     if not metrics.measured:
         return [_reported(metrics), *work]
-    fairness = f"worst tenth of clients {show(metrics.metric, head['worst10'])}"
     return [
         _final(metrics),
         *work[:2],
         *([] if metrics.only_tests else [_almost_there(metrics)]),
         *work[2:],
-        Card("fairness (Jain)", _number(head["jain"]), fairness),
+        *([_fairness(metrics)] if metrics.of_clients else []),
     ]
+
+
+def _fairness(metrics: Metrics) -> Card:
+    worst = show(metrics.metric, metrics.headline["worst10"])
+    return Card("fairness (Jain)", _number(metrics.headline["jain"]), f"worst tenth of clients {worst}")
 
 
 def _time_went(metrics: Metrics) -> Card:
@@ -124,7 +128,7 @@ def _staleness(metrics: Metrics) -> Card:
 def _final(metrics: Metrics) -> Card:
     head, metric = metrics.headline, metrics.metric
     baselines = " · ".join(f"{name} {show(metric, value)}" for name, value in head["baselines"].items())
-    title = f"{metric} in the last round" if metrics.only_tests else f"final {metric}"
+    title = f"{called(metric)} in the last round" if metrics.only_tests else f"final {called(metric)}"
     return Card(title, show(metric, head["final"]), baselines)
 
 
@@ -138,7 +142,7 @@ def _reported(metrics: Metrics) -> Card:
 def _almost_there(metrics: Metrics) -> Card:
     """Say when nine tenths of what was reached were reached: what came after was slow."""
     best, metric = metrics.headline["best"], metrics.metric
-    title = f"time to 90 % of the best {metric}"
+    title = f"time to 90 % of the best {called(metric)}"
     if best is None:
         return Card(title, "–")
     target = best / 0.9 if metric in LOWER_IS_BETTER else best * 0.9
@@ -153,7 +157,7 @@ def comparison(runs: Sequence[RunView], real: Sequence[float | None]) -> TextTab
     rows = [[_LONGER.get(title, title), *(column.get(title, "–") for column in columns)] for title in titles]
     if any(run.metrics.measured for run in runs):
         metric = runs[0].metrics.metric
-        rows.insert(1, [f"best {metric}", *(show(metric, run.metrics.headline["best"]) for run in runs)])
+        rows.insert(1, [f"best {called(metric)}", *(show(metric, run.metrics.headline["best"]) for run in runs)])
     if any(real):
         rows.append(["real time", *(human_seconds(seconds) if seconds else "–" for seconds in real)])
     rows.append(["state", *("finished" if run.metrics.end else "unfinished" for run in runs)])
@@ -165,7 +169,7 @@ def time_to_targets(runs: Sequence[RunView]) -> TextTable:
     metric = runs[0].metrics.metric
     bests = [run.metrics.headline["best"] for run in runs if run.metrics.headline["best"] is not None]
     if not bests:
-        return TextTable(f"Time to {metric}: not evaluated yet", [""], [])
+        return TextTable(f"Time to {called(metric)}: not evaluated yet", [""], [])
     lower = metric in LOWER_IS_BETTER
     common = max(bests) if lower else min(bests)
     targets = [common / share if lower else common * share for share in _SHARES]
@@ -175,7 +179,7 @@ def time_to_targets(runs: Sequence[RunView]) -> TextTable:
         [run.label, *(_hit(*pair) for pair in zip(hits, found[0], strict=True))]
         for run, hits in zip(runs, found, strict=True)
     ]
-    return TextTable(f"Time to {metric}: the first evaluation that is at least as good", header, rows)
+    return TextTable(f"Time to {called(metric)}: the first evaluation that is at least as good", header, rows)
 
 
 def differences(runs: Sequence[RunView]) -> TextTable:
@@ -190,13 +194,16 @@ def differences(runs: Sequence[RunView]) -> TextTable:
 def evaluations(run: RunView) -> TextTable:
     """Return evaluations, thinned."""
     metrics = run.metrics
-    names = [metrics.metric, "p10", "p50", "p90", "worst10"]
+    spread = {"p10": "10th", "p50": "median", "p90": "90th percentile", "worst10": "worst tenth"}
+    names = [metrics.metric, *(spread if metrics.of_clients else ())]
     rows = metrics.evaluations.take(thin(metrics.evaluations.num_rows, TABLE_ROWS)).to_pylist()
     texts = []
     for row in rows:
         values = [show(metrics.metric, row[name]) for name in names]
-        texts.append([str(row["version"]), human_seconds(row["t"]), *values, _number(row["jain"])])
-    head = ["round", "virtual time", metrics.metric, "10th", "median", "90th percentile", "worst tenth", "Jain"]
+        fairness = [_number(row["jain"])] if metrics.of_clients else []
+        texts.append([str(row["version"]), human_seconds(row["t"]), *values, *fairness])
+    whole = ["round", "virtual time", called(metrics.metric)]
+    head = [*whole, *spread.values(), "Jain"] if metrics.of_clients else whole
     on = f" on {rows[-1]['clients']:,} clients" if rows else ""
     return TextTable(f"{run.label}: evaluations{on}", head, texts)
 
@@ -223,7 +230,7 @@ def spread(runs: Sequence[RunView]) -> TextTable:
     names = {"p5": "5th percentile", "p25": "25th", "p50": "median", "p75": "75th", "p95": "95th"}
     names |= {"std": "std. deviation", "worst10": "worst tenth", "jain": "Jain's index"}
     rows = [[run.label, *(_cell(run.metrics, name) for name in names)] for run in runs]
-    return TextTable(f"{metric} over clients at the last evaluation", ["", *names.values()], rows)
+    return TextTable(f"{called(metric)} over clients at the last evaluation", ["", *names.values()], rows)
 
 
 def ledger(runs: Sequence[RunView]) -> TextTable:
