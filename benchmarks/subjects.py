@@ -67,7 +67,7 @@ def _rounds(quick: bool, place: Place) -> Iterator[Row]:
 
 def _speedup(quick: bool, place: Place) -> Iterator[Row]:
     for model, (clients, number) in (QUICK if quick else SPEEDUP).items():
-        sides = rounds.speedup(model, clients, number, place.data, 1 if quick else 3)
+        sides = rounds.speedup(model, clients, number, place.data, 1 if quick else 2)
         for side, name in zip(sides, ("FedScale", "the bare loop"), strict=True):
             two, one = statistics.median(side.two), statistics.median(side.one)
             yield f"{model}, {clients:,} clients, {name}", f"{two:.3f} s", f"{one:.3f} s", _ratio(side.ratios)

@@ -55,7 +55,7 @@ def test_two_rounds(name, store, tmp_path):
     assert run.metrics.headline["final"] == tested[-1]["metrics"][card.metric]
 
 
-@pytest.mark.parametrize(("name", "shown"), [("click", "auc"), ("places", " km")])
+@pytest.mark.parametrize(("name", "shown"), [("click", "AUC"), ("places", " km")])
 def test_the_report_shows_units_and_does_without_metrics_of_single_clients(name, shown, store, tmp_path):
     run = simulate(job_of(store(name), name), tmp_path / "run", workers=1, observer=Silent())
     done = CliRunner().invoke(app, ["report", str(run.directory)])
