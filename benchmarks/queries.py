@@ -122,13 +122,18 @@ def _completed(client: int, start: float, cost: float) -> Outcome:
 
 
 def measure_store(clients: int) -> Iterator[tuple[str, float]]:
-    """Yield the times to open a data set of ``clients`` clients with 5 samples each, and to reach some of them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = load_dataset("synthetic", cache=Path(folder), clients=clients, samples=5.0, shape=(4,)).path
-        yield "open a data set", _median(lambda _: open_store(path))
-        dataset = open_store(path)
-        chosen = seeds.rng(1, "benchmark").integers(0, clients, 10_000).tolist()
-        yield "reach 10,000 clients' samples", _median(lambda _: [dataset.client(client) for client in chosen])
+    """Yield the times to open data sets of ``clients`` clients with few and with many samples, and to reach some."""
+    chosen = seeds.rng(1, "benchmark").integers(0, clients, 10_000).tolist()
+    for samples in (5.0, 56.0):
+        with tempfile.TemporaryDirectory() as folder:
+            path = load_dataset("synthetic", cache=Path(folder), clients=clients, samples=samples, shape=(1,)).path
+            dataset = open_store(path)
+            what = f"{dataset.counts.sum() / 1e6:,.0f} million samples"
+            yield f"open a data set of {what}", _median(lambda _, path=path: open_store(path))
+            yield (
+                f"reach 10,000 clients of {what}",
+                _median(lambda _, dataset=dataset: [dataset.client(client) for client in chosen]),
+            )
 
 
 def _median(ask: Callable[[int], object]) -> float:
