@@ -1,4 +1,7 @@
-"""Writing files so that a crash at any moment leaves the old one or the new one, never a half."""
+"""Writing files so that a crash at any moment leaves the old one or the new one, never a half.
+
+And reading those that others made, up to a limit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from fedscale.errors import WriteError
+from fedscale.errors import DataError, WriteError
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return what is in a file that others made.
+
+    Raises:
+        DataError: it cannot be read, or has more than ``most`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            return bounded(file.read(most + 1), path, most)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def bounded(content: bytes, path: Path, most: int) -> bytes:
+    """Return ``content``, of which one byte more than ``most`` was asked for.
+
+    Raises:
+        DataError: it was there.
+    """
+    if len(content) > most:
+        raise DataError(f"{path}: more than the {most} bytes that are read")
+    return content
 
 
 @contextmanager

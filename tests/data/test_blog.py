@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,11 @@ GOOD = blog(post("a b"))
 def test_malformed_files(tmp_path: Path, content: bytes, message: str) -> None:
     raw = written(tmp_path / "raw", **{ANN: blog(post("x")), BOB: content})
     refused(tmp_path, "blog", raw, r"4712\.male\.26\.Internet\.Leo\.xml.*" + message)
+
+
+def test_a_compressed_file_that_is_cut_off(tmp_path: Path) -> None:
+    raw = written(tmp_path / "raw", **{ANN: blog(post("x")), f"{BOB}.gz": gzip.compress(blog(post("y")))[:-9]})
+    refused(tmp_path, "blog", raw, r"4712\.male\.26\.Internet\.Leo\.xml\.gz: cannot be read: damaged, or cut off")
 
 
 def test_a_row_without_blogger(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fedscale import limits
+from fedscale import files, limits
 from fedscale.data.characters import spoken
 from fedscale.data.importing import Scanned
 from fedscale.data.mapping import FOLDER, mapping_files
@@ -105,8 +105,6 @@ def _transcript(path: Path | None) -> str | LookupError:
     if path is None:
         return LookupError("the transcript is not there")
     try:
-        with path.open("rb") as file:
-            content = file.read(limits.ANNOTATION_BYTES + 1)
-        return spoken(content.decode()) if len(content) <= limits.ANNOTATION_BYTES else LookupError("a long transcript")
-    except (OSError, UnicodeDecodeError):
+        return spoken(files.read_bytes(path, limits.ANNOTATION_BYTES).decode())
+    except (DataError, UnicodeDecodeError):
         return LookupError("a transcript that cannot be read")

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fedscale import limits
 from fedscale.data.notes import Notes
-from fedscale.data.rawfile import opened
+from fedscale.data.rawfile import content_of
 from fedscale.errors import DataError
 
 _MARK: Final = re.compile(r"<\s*(/?)\s*(CHAPTER|SPEAKER|P|BRK)\b([^>\n]*)(>?)", re.IGNORECASE)
@@ -110,13 +109,7 @@ def pairs(source: str, target: str) -> list[tuple[str, str]]:
 
 
 def _content(path: Path, notes: Notes) -> str:
-    with opened(path, notes) as stream:
-        try:
-            content = stream.read(limits.RAW_LINE_BYTES + 1)
-        except (OSError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from None
-    if len(content) > limits.RAW_LINE_BYTES:
-        raise DataError(f"{path}: more than the {limits.RAW_LINE_BYTES} bytes that are read")
+    content = content_of(path, notes)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

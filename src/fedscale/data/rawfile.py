@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+from fedscale import files, limits
 from fedscale.data.notes import Notes
 from fedscale.data.packed import is_packed, remedy
 from fedscale.errors import DataError, MissingExtraError
@@ -72,6 +73,20 @@ def opened(path: Path, notes: Notes) -> Iterator[io.BufferedReader]:
         if size == 0 and path.suffix in COMPRESSED:
             raise DataError(f"{path}: damaged, or cut off: it is empty")
         yield io.BufferedReader(_Counted(file, told), 1 << 20)
+
+
+def content_of(path: Path, notes: Notes) -> bytes:
+    """Return what is in a raw file that is looked at as a whole, decompressed.
+
+    Raises:
+        DataError: it is absent, damaged, or has more than ``limits.RAW_LINE_BYTES``.
+    """
+    with opened(path, notes) as stream:
+        try:
+            content = stream.read(limits.RAW_LINE_BYTES + 1)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error}") from None
+    return files.bounded(content, path, limits.RAW_LINE_BYTES)
 
 
 def _open(path: Path) -> Any:

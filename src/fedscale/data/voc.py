@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 
 import pyarrow as pa
 
-from fedscale import limits
+from fedscale import files, limits
 from fedscale.data.importing import Scanned
 from fedscale.data.mapping import data_directory, mapping_files, read_mapping
 from fedscale.data.notes import Notes
@@ -163,13 +163,7 @@ def _scanned(annotations: Annotations, clients: Sequence[str], paths: Sequence[s
 
 
 def _parsed(path: Path) -> ElementTree.Element:
-    try:
-        with path.open("rb") as file:
-            content = file.read(limits.ANNOTATION_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(content) > limits.ANNOTATION_BYTES:
-        raise DataError(f"{path}: more than the {limits.ANNOTATION_BYTES} bytes that are read")
+    content = files.read_bytes(path, limits.ANNOTATION_BYTES)
     if b"<!DOCTYPE" in content:
         raise DataError(f"{path}: a document type, with which few bytes can become many; annotations have none")
     try:

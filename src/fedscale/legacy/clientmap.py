@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from fedscale import limits
 from fedscale.errors import DataError, TraceError
-from fedscale.files import write_text
+from fedscale.files import read_bytes, write_text
 from fedscale.jobfile import SHORT
 from fedscale.traces.unpickle import load_plain
 
@@ -82,14 +82,7 @@ def read_client_map(path: Path) -> ClientMap:
 
 def _entries(path: Path) -> dict[object, object]:
     try:
-        with path.open("rb") as file:
-            content = file.read(limits.TRACE_WHOLE_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(content) > limits.TRACE_WHOLE_BYTES:
-        raise DataError(f"{path}: more than the {limits.TRACE_WHOLE_BYTES} bytes that are read")
-    try:
-        entries = load_plain(content, path)
+        entries = load_plain(read_bytes(path, limits.TRACE_WHOLE_BYTES), path)
     except TraceError as error:
         raise DataError(str(error)) from None
     if not isinstance(entries, dict) or not entries:

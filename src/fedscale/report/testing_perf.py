@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fedscale import limits
 from fedscale.errors import DataError, LogError, TraceError
-from fedscale.files import write_bytes
+from fedscale.files import read_bytes, write_bytes
 from fedscale.jobfile import SHORT
 from fedscale.traces.unpickle import load_plain
 
@@ -82,13 +82,7 @@ def read_testing_perf(path: Path) -> Perf:
 
 def _content(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            content = file.read(limits.TESTING_PERF_BYTES + 1)
-        if len(content) > limits.TESTING_PERF_BYTES:
-            raise DataError(f"{path}: more than the {limits.TESTING_PERF_BYTES} bytes that are read")
-        return load_plain(content, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        return load_plain(read_bytes(path, limits.TESTING_PERF_BYTES), path)
     except TraceError as error:
         raise DataError(str(error)) from None
 

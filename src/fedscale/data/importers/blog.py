@@ -15,12 +15,11 @@ from typing import Final
 
 import pyarrow as pa
 
-from fedscale import limits
 from fedscale.data.card import Card, Figures, RawFile
 from fedscale.data.importing import Scanned
 from fedscale.data.notes import Notes
 from fedscale.data.rawcsv import read_csv
-from fedscale.data.rawfile import found, nothing, opened
+from fedscale.data.rawfile import content_of, found, nothing
 from fedscale.data.textfiles import decoded, folder_files, lines_of
 from fedscale.data.texts import TEXT, VOCABULARY, NextWord, batches
 from fedscale.data.words import RESERVED
@@ -131,11 +130,7 @@ def _blogs(raw: Path) -> list[Path]:
 def _posts(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
     match = NAME.match(path.name)
     assert match is not None
-    with opened(path, notes) as stream:
-        content = stream.read(limits.RAW_LINE_BYTES + 1)
-    if len(content) > limits.RAW_LINE_BYTES:
-        raise DataError(f"{path}: more than the {limits.RAW_LINE_BYTES} bytes that are read")
-    for number, post in enumerate(posts_of(content, str(path))):
+    for number, post in enumerate(posts_of(content_of(path, notes), str(path))):
         notes.read += 1
         if post.strip():
             yield match[1], post

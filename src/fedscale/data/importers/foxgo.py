@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fedscale import limits
 from fedscale.data.card import Card, Figures
 from fedscale.data.go import PLANES, Board, IllegalMoveError
 from fedscale.data.importing import Importer, Loaded, Scanned
 from fedscale.data.notes import Notes
-from fedscale.data.rawfile import found, nothing, opened
+from fedscale.data.rawfile import content_of, found, nothing
 from fedscale.data.sgf import BLACK, PASS, SET, SIZE, WHITE, Game, read_games
 from fedscale.errors import DataError
 from fedscale.section import Component
@@ -124,11 +123,7 @@ class FoxGo(Importer):
 
     def _games(self, path: Path, notes: Notes) -> Iterator[Game]:
         """Yield the games in a file that can be used."""
-        with opened(path, Notes()) as file:
-            try:
-                content = file.read(limits.RAW_LINE_BYTES)
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read: {error}") from None
+        content = content_of(path, Notes())
         if not content.strip(b"\0"):
             _skip("a file of nothing, or of NUL bytes", path, notes)
             return

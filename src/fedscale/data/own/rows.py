@@ -59,6 +59,16 @@ class Reader:
         if len(given) + (self.x is not None or self.y is not None) != 1 or (self.x is None) != (self.y is None):
             raise DataError("name the columns of x and y, or that of tokens, or that of text: one of the three")
 
+    @property
+    def inputs(self) -> list[str]:
+        """The columns that make up an input; none if there are tokens or a text."""
+        return [self.x] if isinstance(self.x, str) else list(self.x or ())
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read."""
+        return [self.client, *self.inputs, *filter(None, (self.y, self.tokens, self.text))]
+
     def read(self, table: pa.Table, where: Where) -> Scanned:
         """Return a table's rows.
 

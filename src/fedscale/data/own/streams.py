@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Unpack
 
@@ -15,14 +16,12 @@ from fedscale.data.importing import Scanned
 from fedscale.data.notes import Notes
 from fedscale.data.own.build import About, build
 from fedscale.data.own.rows import Reader
+from fedscale.data.own.tables import ROWS
 from fedscale.data.rawcsv import Dialect, Rows, read_csv
 from fedscale.errors import DataError, nearest
 
 Files = Path | str | Sequence[Path | str]
 """A file, or several with the same columns, in the order of their rows."""
-
-ROWS: Final = 50_000
-"""Rows of a Parquet file that are looked at together."""
 
 _KINDS: Final = (pa.int64(), pa.float64(), pa.large_string())
 """What a column of a CSV file may hold, from what fewest values fit to what all do."""
@@ -59,10 +58,7 @@ def from_csv(
         DataError: naming the file, the row, the column and the value that is missing or does not fit.
     """
     reader, dialect, found = Reader(client, x, y, text=text), Dialect(delimiter=delimiter), _listed(files)
-    inputs = [x] if isinstance(x, str) else list(x or ())
-    columns: dict[str, pa.DataType] = {client: pa.large_string(), **dict.fromkeys(inputs, pa.float32())}
-    if text is not None:
-        columns[text] = pa.large_string()
+    columns = dict.fromkeys(reader.columns, pa.large_string()) | dict.fromkeys(reader.inputs, pa.float32())
     if y is not None:
         columns[y] = _kind_of(found, y, dialect)
     rows = (rows for file in found for rows in read_csv(file, columns, Notes(), dialect))
@@ -98,8 +94,7 @@ def from_parquet(
         DataError: naming the file, the row, the column and the value that is missing or does not fit.
     """
     reader = Reader(client, x, y, tokens, text, shape)
-    names = [client, *([x] if isinstance(x, str) else x or ()), *filter(None, (y, tokens, text))]
-    return build(path, reader, _of_parquet(_listed(files), names, reader), about, client)
+    return build(path, reader, _of_parquet(_listed(files), reader), about, client)
 
 
 def _listed(files: Files) -> list[Path]:
@@ -132,16 +127,20 @@ def _fits(rows: Rows, name: str, kind: pa.DataType) -> bool:
     return True
 
 
-def _of_parquet(files: Sequence[Path], names: Sequence[str], reader: Reader) -> Iterator[Scanned]:
+def _of_parquet(files: Sequence[Path], reader: Reader) -> Iterator[Scanned]:
     for file in files:
         try:
             source = pq.ParquetFile(file)
             known = source.schema_arrow.names
-            if missing := [name for name in names if name not in known]:
+            if missing := [name for name in reader.columns if name not in known]:
                 raise DataError(f"{file}: there is no column {missing[0]!r}: {nearest(missing[0], known)}")
             first = 1
-            for batch in source.iter_batches(ROWS, columns=list(names)):
-                yield reader.read(pa.table(batch), lambda row, first=first: f"{file} row {first + row}")  # type: ignore[misc]  # noqa: B023
+            for batch in source.iter_batches(ROWS, columns=reader.columns):
+                yield reader.read(pa.table(batch), partial(_row, file, first))
                 first += len(batch)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{file}: not a Parquet file that can be read: {error}") from None
+
+
+def _row(file: Path, first: int, row: int) -> str:
+    return f"{file} row {first + row}"
