@@ -92,13 +92,16 @@ def measure(
 class SpeedUp:
     """Median seconds per round in one and in two processes, of runs that took turns."""
 
-    one: list[float] = field(default_factory=list)
-    two: list[float] = field(default_factory=list)
+    times: dict[int, list[float]] = field(default_factory=lambda: {1: [], 2: []})
+
+    def median(self, processes: int) -> float:
+        """Return the median seconds of a round in so many processes."""
+        return statistics.median(self.times[processes])
 
     @property
     def ratios(self) -> list[float]:
         """One's seconds over two's, for each pair of runs."""
-        return [one / two for one, two in zip(self.one, self.two, strict=True)]
+        return [one / two for one, two in zip(self.times[1], self.times[2], strict=True)]
 
 
 def speedup(
@@ -115,11 +118,11 @@ def speedup(
         store = case.data(chosen, population(participants))
         work = team.Work(store, model, participants, case.steps, case.batch)
         for _ in range(repeats):
-            for workers in (1, 2):
+            for workers in ours.times:
                 with closing(team.gather(work, workers)) as other:
                     watch = _run(model, store, participants, rounds, workers, other)
                 for side, seconds in ((ours, watch.ours), (others, watch.bare)):
-                    (side.one if workers == 1 else side.two).append(statistics.median(seconds[1:]))
+                    side.times[workers].append(statistics.median(seconds[1:]))
     return ours, others
 
 

@@ -69,8 +69,8 @@ def _speedup(quick: bool, place: Place) -> Iterator[Row]:
     for model, (clients, number) in (QUICK if quick else SPEEDUP).items():
         sides = rounds.speedup(model, clients, number, place.data, 1 if quick else 2)
         for side, name in zip(sides, ("FedScale", "the bare loop"), strict=True):
-            two, one = statistics.median(side.two), statistics.median(side.one)
-            yield f"{model}, {clients:,} clients, {name}", f"{two:.3f} s", f"{one:.3f} s", _ratio(side.ratios)
+            two, one = (f"{side.median(processes):.3f} s" for processes in (2, 1))
+            yield f"{model}, {clients:,} clients, {name}", two, one, _ratio(side.ratios)
 
 
 def _idle(quick: bool, place: Place) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedscale import files
-from fedscale.errors import WriteError
+from fedscale.errors import DataError, WriteError
 
 
 def test_a_file_is_written_whole_into_folders_that_are_made(tmp_path):
@@ -97,3 +97,13 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.cache_directory() == tmp_path / ".cache" / "fedscale"
+
+
+def test_no_more_is_read_than_asked(tmp_path):
+    path = tmp_path / "five"
+    path.write_bytes(b"12345")
+    assert files.read_bytes(path, 5) == b"12345"
+    with pytest.raises(DataError, match="five: more than the 4 bytes that are read"):
+        files.read_bytes(path, 4)
+    with pytest.raises(DataError, match="six: cannot be read: No such file or directory"):
+        files.read_bytes(tmp_path / "six", 5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textsets import imported, nothing_of, place, real, refused, said
 
+from fedscale import limits
 from fedscale.data.importers.blog import posts_of
 from fedscale.data.words import RESERVED
 
@@ -117,6 +118,16 @@ def test_malformed_files(tmp_path: Path, content: bytes, message: str) -> None:
 def test_a_compressed_file_that_is_cut_off(tmp_path: Path) -> None:
     raw = written(tmp_path / "raw", **{ANN: blog(post("x")), f"{BOB}.gz": gzip.compress(blog(post("y")))[:-9]})
     refused(tmp_path, "blog", raw, r"4712\.male\.26\.Internet\.Leo\.xml\.gz: cannot be read: damaged, or cut off")
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_file_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    content = blog(post("x"))
+    raw = written(tmp_path / "raw", **{ANN + ending: gzip.compress(content) if ending else content})
+    monkeypatch.setattr(limits, "RAW_LINE_BYTES", len(content))
+    imported(tmp_path, "blog", raw)
+    monkeypatch.setattr(limits, "RAW_LINE_BYTES", len(content) - 1)
+    refused(tmp_path, "blog", raw, rf"{ANN}{ending}: more than the {len(content) - 1} bytes that are read")
 
 
 def test_a_row_without_blogger(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_a_state_comes_back_as_it_was(tmp_path_factory, state):
 def test_infinities_and_tuples(tmp_path):
     state = load_checkpoint(save_checkpoint(tmp_path, 1, {"best": float("inf"), "pair": (1, 2)}))
     assert state == {"best": float("inf"), "pair": [1, 2]}
+    pairs = {"pairs": [(1, torch.ones(2)), (2, None)]}
+    assert same({"pairs": [[1, torch.ones(2)], [2, None]]}, load_checkpoint(save_checkpoint(tmp_path, 2, pairs)))
 
 
 def test_one_tensor_may_appear_twice_and_as_a_part_of_itself(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fedscale.learn.tasks.scored import WIDTH, binned
 from fedscale.learn.tasks.words import bleu
 from fedscale.pooled import BINS, Pooled, pool
+from fedscale.report.facts import NAME_OF, called
 from fedscale.report.scores import SCORES, metrics_of, value_of
 
 EDGES = torch.sigmoid(WIDTH * (torch.arange(BINS, dtype=torch.float64) - BINS // 2))
@@ -119,3 +120,13 @@ def test_every_score_needs_something():
 def test_what_is_no_record_is_refused(changes, why):
     with pytest.raises(ValueError, match=why):
         Pooled.read({"size": 4, "places": [1, 3], "counts": [3, 1], **changes})
+
+
+def test_how_reports_call_metrics():
+    assert [called(name) for name in ("accuracy", "auc", "exact_match", "map")] == [
+        "accuracy",
+        "AUC",
+        "exact match",
+        "mean average precision",
+    ]
+    assert set(NAME_OF) <= set(SCORES)

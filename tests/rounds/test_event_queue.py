@@ -15,6 +15,18 @@ def test_at_the_same_instant_results_come_before_losses_and_losses_before_deadli
     assert popped == [Done(4, 7), Done(5, 2), Done(5, 9), Lost(5, 1), Lost(5, 3), Tick(5, 1)]
 
 
+def test_what_is_kept_of_a_queue_is_in_order():
+    """Columns of times, kinds (done 0, lost 1, deadline 2) and numbers: the same whatever came in first."""
+    queue, again = EventQueue(), EventQueue()
+    for event in (Done(4, 7), Tick(9, 1), Lost(5, 3), Done(7, 9)):
+        queue.push(event)
+    assert queue.state() == [[4, 5, 7, 9], [0, 1, 0, 2], [7, 3, 9, 1]]
+    again.restore(queue.state())
+    assert [again.pop() for _ in range(4)] == [Done(4, 7), Lost(5, 3), Done(7, 9), Tick(9, 1)]
+    again.restore(EventQueue().state())
+    assert len(again) == 0
+
+
 def test_ledger_adds_up_and_survives_a_checkpoint():
     ledger = Ledger()
     ledger.charge(Fate.COMPLETED, Cost(1_000_000, 3_000_000, 1_000_000, 125_000, 125_000))
